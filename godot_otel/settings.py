@@ -1,0 +1,246 @@
+"""Every setting in one table; help, documentation and errors are made from it.
+
+The application's side follows OpenTelemetry's naming and counts durations in
+milliseconds; the servers' side is ``GODOT_*``. Standard library only: this module is
+imported inside the user's application.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from godot_otel.errors import SettingError
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: where a value comes from and what it means."""
+
+    name: str
+    env: str
+    type: str
+    default: Any
+    sentence: str
+    parse: Callable[[str], Any]
+    secret: bool = False
+    """The value may hold a password; it is never printed."""
+
+    def value(self, environ: Mapping[str, str] | None = None) -> Any:
+        """Read this setting; raise SettingError, naming it, when it is malformed."""
+        raw = (os.environ if environ is None else environ).get(self.env, "").strip()
+        if not raw:
+            return self.default
+        try:
+            return self.parse(raw)
+        except ValueError as error:
+            shown = "its value" if self.secret else repr(raw)
+            message = f"{self.env}: {shown} is no {self.type}: {error}"
+            raise SettingError(message) from None
+
+
+def redis_url(text: str) -> str:
+    """Check the form of a Redis URL; the message never holds the URL itself."""
+    return _url(text, ("redis", "rediss", "unix"), "redis://HOST:PORT/0")
+
+
+def postgres_dsn(text: str) -> str:
+    """Check the form of a Postgres URL or keyword string."""
+    if "://" not in text and "=" in text:
+        return text
+    example = "postgresql://USER@HOST/DATABASE"
+    return _url(text, ("postgresql", "postgres"), example)
+
+
+def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"expected a form such as {example}") from None
+    if parts.scheme not in schemes or not (parts.netloc or parts.path):
+        raise ValueError(f"expected a form such as {example}")
+    return text
+
+
+def whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Make a parser of whole numbers in [minimum, maximum]."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError("expected a whole number") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"expected {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """Make a parser of one word out of a few, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return text.lower()
+
+    return parse
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list; blanks fall away."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def default_data_dir() -> Path:
+    """Where the embedded servers keep their data when nobody says otherwise."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "godot-otel"
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+_BYTES = "number of bytes"
+_TIMEOUT = whole(1, 3_600_000)
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "redis_url", "GODOT_REDIS_URL", "Redis URL", None,
+        "The queue's server; without it, the embedded one of the data directory.",
+        redis_url, secret=True,
+    ),
+    Setting(
+        "postgres_dsn", "GODOT_POSTGRES_DSN", "Postgres URL", None,
+        "The store, as the owner of its tables: migrations and maintenance.",
+        postgres_dsn, secret=True,
+    ),
+    Setting(
+        "postgres_writer_dsn", "GODOT_POSTGRES_WRITER_DSN", "Postgres URL", None,
+        "The store, as the role that may only add; default: the owner's.",
+        postgres_dsn, secret=True,
+    ),
+    Setting(
+        "postgres_reader_dsn", "GODOT_POSTGRES_READER_DSN", "Postgres URL", None,
+        "The store, as the role that may only read; default: the owner's.",
+        postgres_dsn, secret=True,
+    ),
+    Setting(
+        "data_dir", "GODOT_DATA_DIR", "path", None,
+        "Where `up` keeps servers, data and state.json;"
+        " default: ~/.local/share/godot-otel.",
+        _path,
+    ),
+    Setting(
+        "queue_max_bytes", "GODOT_QUEUE_MAX_BYTES", _BYTES, 512 * MIB,
+        "The queue refuses more once it holds this many bytes of batches.",
+        whole(MIB, 1 << 40),
+    ),
+    Setting(
+        "queue_max_records", "GODOT_QUEUE_MAX_RECORDS", "number of records", 5_000_000,
+        "The queue refuses more once it holds this many records.",
+        whole(1000, 1 << 40),
+    ),
+    Setting(
+        "retention_days", "GODOT_RETENTION_DAYS", "number of days", 7,
+        "How many days of records the store keeps.",
+        whole(1, 3650),
+    ),
+    Setting(
+        "partition", "GODOT_PARTITION", "partition width", "auto",
+        "Width of a partition: auto (hourly up to 8 days of retention), hour or day.",
+        one_of("auto", "hour", "day"),
+    ),
+    Setting(
+        "endpoint", "OTEL_EXPORTER_GODOT_ENDPOINT", "Redis URL", None,
+        "The queue an application sends to; default: GODOT_REDIS_URL, then the stack"
+        " of the data directory.",
+        redis_url, secret=True,
+    ),
+    Setting(
+        "timeout", "OTEL_EXPORTER_GODOT_TIMEOUT", "number of milliseconds", 10_000,
+        "How long one export may take, all its attempts together.",
+        _TIMEOUT,
+    ),
+    Setting(
+        "compression", "OTEL_EXPORTER_GODOT_COMPRESSION", "compression", "none",
+        "How batches are packed: none or gzip.",
+        one_of("none", "gzip"),
+    ),
+    Setting(
+        "logs_endpoint", "OTEL_EXPORTER_GODOT_LOGS_ENDPOINT", "Redis URL", None,
+        "The endpoint for logs alone.",
+        redis_url, secret=True,
+    ),
+    Setting(
+        "logs_timeout", "OTEL_EXPORTER_GODOT_LOGS_TIMEOUT", "number of milliseconds",
+        None, "The timeout for logs alone.", _TIMEOUT,
+    ),
+    Setting(
+        "logs_compression", "OTEL_EXPORTER_GODOT_LOGS_COMPRESSION", "compression",
+        None, "The compression for logs alone.", one_of("none", "gzip"),
+    ),
+    Setting(
+        "redact_keys", "OTEL_EXPORTER_GODOT_REDACT_KEYS", "list of names", (),
+        "Attribute names whose values become [REDACTED], beside the built-in ones.",
+        words,
+    ),
+)  # fmt: skip # a table reads best with a row's facts on its first lines
+
+BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+_OWN_PREFIXES = ("GODOT_", "OTEL_EXPORTER_GODOT_")
+
+
+def value(name: str, environ: Mapping[str, str] | None = None) -> Any:
+    """Read one setting by its name in the table.
+
+    Raises:
+        SettingError: the variable is set to something malformed.
+    """
+    return BY_NAME[name].value(environ)
+
+
+def data_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the data directory in force."""
+    return Path(value("data_dir", environ) or default_data_dir())
+
+
+def postgres_dsns(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the DSNs of owner, writer and reader; empty without an owner's DSN."""
+    owner = value("postgres_dsn", environ)
+    if owner is None:
+        return {}
+    return {
+        "owner": owner,
+        "writer": value("postgres_writer_dsn", environ) or owner,
+        "reader": value("postgres_reader_dsn", environ) or owner,
+    }
+
+
+def unknown(environ: Mapping[str, str] | None = None) -> Iterable[str]:
+    """Yield one sentence for each variable that looks like a setting and is none."""
+    known = [setting.env for setting in SETTINGS]
+    for env in sorted(os.environ if environ is None else environ):
+        if env.startswith(_OWN_PREFIXES) and env not in known:
+            near = difflib.get_close_matches(env, known, 1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            yield f"{env} is no setting of godot-otel{hint or '.'}"
+
+
+def check(environ: Mapping[str, str] | None = None) -> None:
+    """Read every setting; raise SettingError at the first that is unknown or bad."""
+    for sentence in unknown(environ):
+        raise SettingError(sentence)
+    for setting in SETTINGS:
+        setting.value(environ)
