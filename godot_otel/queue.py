@@ -299,7 +299,7 @@ class Queue:
         return _deliveries(reply)
 
     async def pending_of(
-        self, consumer: str, *, after: bytes, count: int
+        self, consumer: str, *, after: str, count: int
     ) -> list[Delivered]:
         """Read entries again that were delivered to *consumer* and never acknowledged.
 
@@ -315,9 +315,9 @@ class Queue:
         return await self._redis.xinfo_consumers(self.key, GROUP)
 
     async def beat(self, consumer: str) -> None:
-        """Show that *consumer* lives: every command under its name resets its idle
-        time, and this one claims only what nobody touched for a day."""
-        await self._redis.xautoclaim(self.key, GROUP, consumer, 86_400_000, count=1)
+        """Show that *consumer* lives: asking for its own entries resets its idle
+        time (XAUTOCLAIM does not on Redis 7.0), and no id is above this one."""
+        await self.pending_of(consumer, after=f"{2**63}-0", count=1)
 
     async def claim(
         self, dead: str, consumer: str, *, idle_ms: int, count: int
