@@ -1,0 +1,199 @@
+"""The store's connections, its migrations, and whether this program fits its schema."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql as compose
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from godot_otel import sql
+from godot_otel.errors import SchemaError, SettingError, StoreUnreachableError
+
+_MIGRATION_LOCK = 0x60D07  # any number that nobody else's program is likely to take
+
+Connection = psycopg.AsyncConnection[Any]
+Pool = AsyncConnectionPool[Connection]
+
+
+async def connect(dsn: str, *, application_name: str = "godot-otel") -> Connection:
+    """Open one connection in autocommit mode.
+
+    Raises:
+        StoreUnreachableError: nobody answers, or not to us; the message says which
+            host, and never holds a password.
+    """
+    try:
+        return await psycopg.AsyncConnection.connect(
+            dsn, autocommit=True, application_name=application_name, connect_timeout=5
+        )
+    except psycopg.OperationalError as error:
+        message = f"the store at {place(dsn)} cannot be reached: {_first_line(error)}"
+        raise StoreUnreachableError(message) from None
+    except psycopg.ProgrammingError:
+        raise SettingError("the Postgres URL is malformed") from None
+
+
+async def open_pool(dsn: str, *, max_size: int = 4) -> Pool:
+    """Open a pool that keeps trying to connect; it never waits for the first one."""
+    pool: Pool = AsyncConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=max_size,
+        open=False,
+        timeout=3.0,
+        kwargs={"autocommit": True, "application_name": "godot-otel"},
+        check=AsyncConnectionPool.check_connection,
+    )
+    await pool.open()
+    return pool
+
+
+def place(dsn: str) -> str:
+    """Say where a DSN leads, without user or password."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise SettingError("the Postgres URL is malformed") from None
+    return f"{parts.get('host', 'localhost')}/{parts.get('dbname', '')}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def role_names(database: str) -> dict[str, str]:
+    """Name the writer and the reader; roles are cluster-wide, so by database."""
+    return {"writer": f"godot_writer_{database}", "reader": f"godot_reader_{database}"}
+
+
+async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
+    """Bring the schema up to date, one transaction a migration; name what was applied.
+
+    Safe to run by many at once and again and again. With *dry_run* nothing changes.
+
+    Raises:
+        SchemaError: the schema is newer than this program, or a migration that was
+            applied has since been edited.
+    """
+    async with await connect(dsn, application_name="godot-otel migrate") as connection:
+        await connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        applied = await _applied(connection)
+        await _refuse_newer(connection, applied)
+        pending = [m for m in sql.migrations() if m.number not in applied]
+        if not dry_run:
+            for migration in pending:
+                await _apply(connection, migration)
+            await _grant(connection)
+            await _raise_xid_base(connection)
+        return [migration.name for migration in pending]
+
+
+async def check_schema(connection: Connection) -> None:
+    """Return when this program may work on the schema as it is.
+
+    Raises:
+        SchemaError: it is missing, older than the program, or says that it needs a
+            newer one.
+    """
+    applied = await _applied(connection)
+    if not applied:
+        raise SchemaError("the store has no schema yet: run `godot-otel migrate`.")
+    await _refuse_newer(connection, applied)
+    newest = sql.migrations()[-1]
+    if newest.number not in applied:
+        raise SchemaError(
+            f"the store's schema lacks {newest.name}: run `godot-otel migrate`."
+        )
+
+
+async def _applied(connection: Connection) -> dict[int, str]:
+    exists = await one(connection, "SELECT to_regclass('schema_migrations') AS name")
+    if exists["name"] is None:
+        return {}
+    cursor = await connection.execute("SELECT number, checksum FROM schema_migrations")
+    return dict(await cursor.fetchall())
+
+
+async def _refuse_newer(connection: Connection, applied: dict[int, str]) -> None:
+    for migration in sql.migrations():
+        if applied.get(migration.number, migration.checksum) != migration.checksum:
+            raise SchemaError(
+                f"migration {migration.name} was applied with another content; this"
+                " store and this program do not belong together."
+            )
+    ours = sql.migrations()[-1].number
+    if applied and max(applied) > ours:
+        row = await one(connection, "SELECT oldest_reader FROM settings")
+        if row["oldest_reader"] > ours:
+            raise SchemaError(
+                f"the store's schema ({max(applied)}) is newer than this program"
+                f" allows ({ours}): upgrade godot-otel."
+            )
+
+
+async def _apply(connection: Connection, migration: sql.Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (number integer PRIMARY KEY,"
+            " name text NOT NULL, checksum text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        await connection.execute(cast(Any, migration.text))
+        await connection.execute(
+            "INSERT INTO schema_migrations (number, name, checksum)"
+            " VALUES (%s, %s, %s)",
+            [migration.number, migration.name, migration.checksum],
+        )
+
+
+async def _grant(connection: Connection) -> None:
+    """Let the roles do their part, where an administrator has made them."""
+    database = connection.info.dbname
+    roles = role_names(database)
+    cursor = await connection.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(roles.values())]
+    )
+    if len(await cursor.fetchall()) == len(roles):
+        await connection.execute(await _fill("grants", connection, roles))
+
+
+async def roles_text(dsn: str) -> str:
+    """The statements an administrator runs once to make the roles."""
+    async with await connect(dsn) as connection:
+        roles = role_names(connection.info.dbname)
+        filled = await _fill("roles", connection, roles)
+        return filled.as_string(connection)
+
+
+async def _fill(
+    name: str, connection: Connection, roles: dict[str, str]
+) -> compose.Composed:
+    row = await one(connection, "SELECT current_schema() AS schema")
+    names = {
+        "schema": row["schema"],
+        "database": connection.info.dbname,
+        "owner": connection.info.user,
+        **roles,
+    }
+    identifiers = {key: compose.Identifier(value) for key, value in names.items()}
+    return compose.SQL(cast(Any, sql.query(name))).format(**identifiers)
+
+
+async def _raise_xid_base(connection: Connection) -> None:
+    """Keep seq growing after a restore, where transaction ids start over.
+
+    The newest seq stored is read from word_filters: a row for every 1,024 lines.
+    """
+    await connection.execute(cast(Any, sql.query("raise_xid_base")))
+
+
+async def one(connection: Connection, statement: str) -> dict[str, Any]:
+    """Run a statement of one row and return it by column name."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        row = await (await cursor.execute(cast(Any, statement))).fetchone()
+    assert row is not None
+    return row
