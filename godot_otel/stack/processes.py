@@ -38,7 +38,6 @@ def spawn(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            umask=0o077,
             user=account.pw_uid if account else None,
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
@@ -65,17 +64,13 @@ def last_line(log: Path, size: int = 4096) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def end(process: Process | None, signum: int, timeout: float) -> None:
-    """Send *signum*, wait, and kill what has not ended after *timeout* seconds."""
-    if process is None:
-        return
-    if process.poll() is None:
-        process.send_signal(signum)
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    process.wait()
+def wait_or_kill(process: Process, timeout: float) -> None:
+    """Wait for *process* to end; kill it after *timeout* seconds."""
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def birth(pid: int) -> str | None:

@@ -66,6 +66,18 @@ def short_hash(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
 
+def new_folder(path: Path) -> None:
+    """Make *path* if it is not there: for root enterable by all, else ours alone.
+
+    Whatever the umask says; nobody lists it, and its files have modes of their own. A
+    folder that is there stays as it is.
+    """
+    if not path.exists():
+        new_folder(path.parent)
+        path.mkdir()
+        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
 def own_folder(path: Path, mode: int, owner: pwd.struct_passwd | None = None) -> None:
     """Make *path* a folder of *owner* (ours without one) with *mode*.
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from godot_otel.errors import GodotError, SettingError
+from godot_otel.errors import SettingError
 from godot_otel.stack import ports, processes
 from godot_otel.stack.keys import Keys
-
-START_TIMEOUT = 120.0  # a full append-only file is read before PING answers
-STOP_TIMEOUT = 8.0
+from godot_otel.stack.part import Part
 
 # `always`: with everysec a SIGKILL lost acknowledged entries (reliability.md).
 SETTINGS: Mapping[str, str] = {
@@ -32,12 +29,14 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-class Valkey:
+class Valkey(Part):
     """A Valkey whose data, configuration and password live in *directory*.
 
     With port 0 each start takes any free port. Without a *password*, one is made up
     and kept in the directory. *settings* are added to SETTINGS.
     """
+
+    start_timeout: ClassVar[float] = 120.0  # it reads its data before PING answers
 
     def __init__(
         self,
@@ -49,17 +48,17 @@ class Valkey:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory.absolute()
+        super().__init__("Valkey", log or self.directory / "valkey.log")
         self.port = port
-        self.log = log or self.directory / "valkey.log"
         self._wanted_port = port
         self._password = password
         self._settings = {**SETTINGS, **(settings or {})}
-        self._process: processes.Process | None = None
 
     @property
     def password(self) -> str:
         """The password of the default user."""
         if self._password is None:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._password = Keys(self.directory / "keys.json").password("redis")
         return self._password
 
@@ -68,39 +67,12 @@ class Valkey:
         """Where clients connect, password included."""
         return f"redis://:{self.password}@{ports.HOST}:{self.port}/0"
 
-    @property
-    def pid(self) -> int | None:
-        """The process, None when it does not run."""
-        return self._process.pid if self._process and self.alive() else None
-
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self, timeout: float = START_TIMEOUT) -> None:
-        """Start the server; return when PING answers.
-
-        Raises:
-            GodotError: it ended or did not answer; the message holds its last words.
-        """
-        self.launch()
-        deadline = time.monotonic() + timeout
-        while not self.answers():
-            if not self.alive():
-                raise GodotError(f"Valkey ended while starting: {self._last_words()}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise GodotError(
-                    f"Valkey did not answer within {timeout:g} s; see {self.log}."
-                )
-            time.sleep(0.02)
-
     def launch(self) -> None:
         """Start the process without waiting for it."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = self._wanted_port or ports.free()
         command = [_binary(), self._write_configuration()]
-        self._process = processes.spawn(
+        self.process = processes.spawn(
             command, log=self.log, environ={"LC_ALL": "C", "PATH": os.defpath}
         )
 
@@ -121,11 +93,6 @@ class Valkey:
         finally:
             client.close()
 
-    def stop(self) -> None:
-        """End the server; what it accepted is on disk."""
-        processes.end(self._process, signal.SIGTERM, STOP_TIMEOUT)
-        self._process = None
-
     def _write_configuration(self) -> Path:
         """Write the configuration anew: the password must not be an argument."""
         path = self.directory / "valkey.conf"
@@ -141,9 +108,6 @@ class Valkey:
                 f"{name} {_quoted(text)}\n" for name, text in values.items()
             )
         return path
-
-    def _last_words(self) -> str:
-        return f"{processes.last_line(self.log) or 'it said nothing'} ({self.log})."
 
 
 def _quoted(text: str) -> str:
