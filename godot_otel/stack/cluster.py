@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,6 @@ from godot_otel.stack import binaries, processes, unprivileged
 
 MAJOR = "18"
 OWNER = "godot"
-SOCKET_PATH_MAX_BYTES = 103  # macOS; Linux takes 107
 ENVIRON: Mapping[str, str] = {"LC_ALL": "C", "PATH": os.defpath}
 _OURS = (
     "data",
@@ -53,16 +51,11 @@ class Cluster:
         """The folder of ``postgres`` and ``initdb``."""
         return binaries.folder(self.account, self.place)
 
-    def socket_folder(self, port: str) -> Path:
-        """Return a short folder for the socket, the same at each start."""
+    @property
+    def socket_folder(self) -> Path:
+        """A short folder for the socket, the same at each start."""
         name = f"godot-otel-pg-{unprivileged.short_hash(self.directory.resolve())}"
-        temporary = Path(tempfile.gettempdir())
-        socket = temporary / name / f".s.PGSQL.{port}"
-        if len(os.fsencode(socket)) <= SOCKET_PATH_MAX_BYTES and (
-            self.account is None or unprivileged.reaches(self.account, temporary)
-        ):
-            return temporary / name
-        return Path("/tmp") / name  # noqa: S108 # own_folder refuses a stranger's
+        return unprivileged.short_folder(name, self.account)
 
     def check(self) -> None:
         """Raise SettingError when the data is another major's; touch nothing."""
@@ -133,7 +126,7 @@ class Cluster:
             account=self.account,
         )  # fmt: skip # an option and its value share a line
         if process.wait() != 0:
-            said = processes.last_line(log)
+            said = processes.last_words(log)
             raise GodotError(f"Postgres could not make its data: {said} ({log})")
 
     def write_settings(self, settings: Mapping[str, str]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pwd
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class Part(ABC):
         self.title = title
         self.log = log
         self.process: processes.Process | None = None
+        self.said_before = 0
 
     @abstractmethod
     def launch(self) -> None:
@@ -75,10 +77,26 @@ class Part(ABC):
                 )
             wait(POLL_INTERVAL)
 
-    @property
+    def failure(self) -> GodotError:
+        """Return what to raise when the process ended instead of answering."""
+        return GodotError(f"{self.title} ended while starting: {self.last_words()}")
+
     def last_words(self) -> str:
-        """What it said at last, and where it said more."""
-        return f"{processes.last_line(self.log) or 'it said nothing'} ({self.log})"
+        """Return what the process said at last, and where it said more."""
+        said = processes.last_words(self.log, since=self.said_before)
+        return f"{said or 'it said nothing'} ({self.log})"
+
+    def _spawn(
+        self,
+        command: Sequence[str | Path],
+        environ: Mapping[str, str],
+        account: pwd.struct_passwd | None = None,
+    ) -> None:
+        processes.rotate(self.log)
+        self.said_before = self.log.stat().st_size if self.log.exists() else 0
+        self.process = processes.spawn(
+            command, log=self.log, environ=environ, account=account
+        )
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """End the process; kill it when *timeout* has passed."""

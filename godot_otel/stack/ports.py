@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from godot_otel.errors import SettingError
+
 HOST = "127.0.0.1"
 
 
@@ -25,3 +27,22 @@ def taken(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def choose(asked: int | None, known: int | None, default: int, *, flag: str) -> int:
+    """Return the port to use: the *asked* one, else the *known*, else the *default*.
+
+    Asked for 0, that is the known one while it is free, else any.
+
+    Raises:
+        SettingError: it is taken.
+    """
+    if asked == 0:
+        return known if known is not None and not taken(known) else free()
+    port = asked or known or default
+    if taken(port):
+        raise SettingError(
+            f"port {port} is taken by another program: choose another with"
+            f" {flag} PORT (0 = any free one)."
+        )
+    return port

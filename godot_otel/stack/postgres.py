@@ -13,13 +13,14 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from godot_otel.errors import SettingError
-from godot_otel.stack import processes, unprivileged
+from godot_otel.errors import GodotError, SettingError
+from godot_otel.stack import unprivileged
 from godot_otel.stack.cluster import ENVIRON, OWNER, Cluster
 from godot_otel.stack.keys import Keys
 from godot_otel.stack.part import Part
 
 DATABASE = "godot"
+ORPHANS_TIMEOUT = 15.0
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -68,7 +69,7 @@ class Postgres(Part):
     @property
     def socket_folder(self) -> Path:
         """The folder of the socket, closed to everybody else."""
-        return self.cluster.socket_folder(self._settings["port"])
+        return self.cluster.socket_folder
 
     @property
     def owner_dsn(self) -> str:
@@ -102,12 +103,29 @@ class Postgres(Part):
             SettingError: the data is another major's, or a folder is not ours.
             GodotError: it ended or did not answer; the message holds its last words.
         """
-        super().start(timeout, launched=launched, wait=wait)
+        self._outlive_orphans(timeout, launched, wait)
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
             query = "SELECT FROM pg_database WHERE datname = %s"
             if connection.execute(query, [DATABASE]).fetchone() is None:
                 name = sql.Identifier(DATABASE)
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+
+    def _outlive_orphans(
+        self,
+        timeout: float | None,
+        launched: Callable[[], None],
+        wait: Callable[[float], None],
+    ) -> None:
+        """Start; try again while sessions of a killed server have not ended yet."""
+        deadline = time.monotonic() + ORPHANS_TIMEOUT
+        while True:
+            try:
+                return super().start(timeout, launched=launched, wait=wait)
+            except GodotError as error:
+                orphans = "shared memory block" in str(error)
+                if not orphans or time.monotonic() > deadline:
+                    raise
+            wait(0.5)
 
     def launch(self) -> None:
         """Start the process without waiting for it; make its data the first time."""
@@ -117,12 +135,8 @@ class Postgres(Part):
         unprivileged.own_folder(folder, 0o700, self.cluster.account)
         settings = self._settings | {"unix_socket_directories": str(folder)}
         arguments = self.cluster.write_settings(settings)
-        self.process = processes.spawn(
-            [self.cluster.programs / "postgres", "-D", self.cluster.data, *arguments],
-            log=self.log,
-            environ=ENVIRON,
-            account=self.cluster.account,
-        )
+        program, data = self.cluster.programs / "postgres", str(self.cluster.data)
+        self._spawn([program, "-D", data, *arguments], ENVIRON, self.cluster.account)
 
     def answers(self) -> bool:
         """Whether the owner can connect."""

@@ -45,23 +45,31 @@ def spawn(
 
 
 def _open_log(path: Path) -> int:
-    """Open *path* for appending; above 10 MB, what it holds becomes NAME.1 first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        if path.stat().st_size > LOG_MAX_BYTES:
-            path.replace(path.with_name(path.name + ".1"))
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
-def last_line(log: Path, size: int = 4096) -> str:
-    """Return the last non-empty line of *log*: what a dead process said."""
+def rotate(log: Path) -> None:
+    """Above 10 MB, what *log* holds becomes NAME.1; for before a process starts."""
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_MAX_BYTES:
+            log.replace(log.with_name(log.name + ".1"))
+
+
+def last_words(log: Path, *, since: int = 0) -> str:
+    """Return the line of *log* that says why a process ended.
+
+    That is the last one from byte *since* on, or a FATAL one: Postgres adds hints.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - size))
-            lines = file.read().decode("utf-8", "replace").split("\n")
+            file.seek(max(since, log.stat().st_size - 4096))
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
+    return (fatal or lines or [""])[-1].removeprefix("godot-otel: ")
 
 
 def wait_or_kill(process: Process, timeout: float) -> None:
@@ -93,15 +101,24 @@ def birth(pid: int) -> str | None:
     return None if not shown or shown[0].startswith("Z") else shown[1].strip()
 
 
-def end_stranger(pid: int, born: str, signum: int, timeout: float) -> None:
-    """End a process that is no child of ours, unless its number was recycled."""
+def end_strangers(born: Mapping[int, str], signum: int, timeout: float) -> None:
+    """End processes that are no children of ours, unless their number was recycled.
+
+    *born* maps a pid to the ``birth`` it had; who is there after *timeout* is killed.
+    """
+    _signal(born, signum)
     deadline = time.monotonic() + timeout
-    with suppress(ProcessLookupError):
-        if birth(pid) == born:
+    while _living(born):
+        if time.monotonic() > deadline:
+            _signal(born, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _living(born: Mapping[int, str]) -> list[int]:
+    return [pid for pid, known in born.items() if birth(pid) == known]
+
+
+def _signal(born: Mapping[int, str], signum: int) -> None:
+    for pid in _living(born):
+        with suppress(ProcessLookupError):
             os.kill(pid, signum)
-        while birth(pid) == born and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if birth(pid) == born:
-            os.kill(pid, signal.SIGKILL)
-        while birth(pid) == born:
-            time.sleep(0.05)

@@ -16,6 +16,7 @@ from pathlib import Path
 from godot_otel.errors import SettingError
 
 NAME = "nobody"
+FOLDER_MAX_BYTES = 80  # a socket's whole path: 103 on macOS, 107 on Linux
 
 
 def account() -> pwd.struct_passwd | None:
@@ -59,6 +60,15 @@ def place_outside(user: pwd.struct_passwd, directory: Path) -> Path:
         bases.insert(0, temporary)
     base = next(base for base in bases if base.is_dir())
     return base / f"godot-otel-{short_hash(real)}"
+
+
+def short_folder(name: str, user: pwd.struct_passwd | None = None) -> Path:
+    """Return a folder for sockets in the temp folder that *user*, or we, can reach."""
+    folder = Path(tempfile.gettempdir()) / name
+    short = len(os.fsencode(folder)) <= FOLDER_MAX_BYTES
+    if short and (user is None or reaches(user, folder.parent)):
+        return folder
+    return Path("/tmp") / name  # noqa: S108 # own_folder refuses a stranger's
 
 
 def short_hash(path: Path) -> str:

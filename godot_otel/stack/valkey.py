@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from godot_otel.errors import SettingError
-from godot_otel.stack import ports, processes
+from godot_otel.stack import ports
 from godot_otel.stack.keys import Keys
 from godot_otel.stack.part import Part
 
@@ -72,9 +72,7 @@ class Valkey(Part):
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = self._wanted_port or ports.free()
         command = [_binary(), self._write_configuration()]
-        self.process = processes.spawn(
-            command, log=self.log, environ={"LC_ALL": "C", "PATH": os.defpath}
-        )
+        self._spawn(command, {"LC_ALL": "C", "PATH": os.defpath})
 
     def answers(self) -> bool:
         """Whether this server, and no other on its port, takes commands."""
