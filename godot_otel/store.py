@@ -15,6 +15,8 @@ from godot_otel.errors import SchemaError, SettingError, StoreUnreachableError
 
 _MIGRATION_LOCK = 0x60D07  # any number that nobody else's program is likely to take
 
+MOST_PARTITIONS = 400
+
 Connection = psycopg.AsyncConnection[Any]
 Pool = AsyncConnectionPool[Connection]
 
@@ -70,8 +72,17 @@ def role_names(database: str) -> dict[str, str]:
     return {"writer": f"godot_writer_{database}", "reader": f"godot_reader_{database}"}
 
 
-async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
+async def migrate(
+    dsn: str,
+    *,
+    dry_run: bool = False,
+    retention_days: int | None = None,
+    partition: str = "auto",
+) -> list[str]:
     """Bring the schema up to date, one transaction a migration; name what was applied.
+
+    *retention_days* and *partition* (auto, hour or day) are written into the store,
+    which is where the collectors read them; None leaves them as they are.
 
     Safe to run by many at once and again and again. With *dry_run* nothing changes.
 
@@ -88,7 +99,9 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
             for migration in pending:
                 await _apply(connection, migration)
             await _grant(connection)
-            await _raise_xid_base(connection)
+            await connection.execute(cast(Any, sql.query("raise_xid_base")))
+            if retention_days is not None:
+                await _keep(connection, retention_days, partition)
         return [migration.name for migration in pending]
 
 
@@ -183,12 +196,18 @@ async def _fill(
     return compose.SQL(cast(Any, sql.query(name))).format(**identifiers)
 
 
-async def _raise_xid_base(connection: Connection) -> None:
-    """Keep seq growing after a restore, where transaction ids start over.
-
-    The newest seq stored is read from word_filters: a row for every 1,024 lines.
-    """
-    await connection.execute(cast(Any, sql.query("raise_xid_base")))
+async def _keep(connection: Connection, days: int, partition: str) -> None:
+    """Write for how long records are kept, and in partitions of which width."""
+    width = partition if partition != "auto" else "hour" if days <= 8 else "day"
+    partitions = days * (24 if width == "hour" else 1)
+    if partitions > MOST_PARTITIONS:
+        raise SettingError(
+            f"{days} days in partitions of an {width} make {partitions}, and planning"
+            f" slows down beyond {MOST_PARTITIONS}: set GODOT_PARTITION=day."
+        )
+    await connection.execute(
+        "UPDATE settings SET retention_days = %s, partition_width = %s", [days, width]
+    )
 
 
 async def one(connection: Connection, statement: str) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Reads an entry's fields by the wire contract, leaving its payload unparsed."""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from typing import Any
+
+import orjson
+
+from godot_otel import queue
+from godot_otel.errors import GodotError, PermanentError
+from godot_otel_collector.batch import Batch, DeadLetter
+from godot_otel_collector.templates import stable_id
+
+
+class UnknownContractError(GodotError):
+    """The entry is of a newer contract; a newer collector will take it."""
+
+
+def envelope(delivery: queue.Delivered) -> Batch:
+    """Read an entry's fields, leaving its payload unparsed.
+
+    What is no entry of ours at all becomes a batch with one dead letter.
+
+    Raises:
+        UnknownContractError: version, signal or encoding is not known here.
+    """
+    stream_id, fields = delivery
+    if fields.get(b"v", queue.CONTRACT) != queue.CONTRACT:
+        raise UnknownContractError
+    raw = fields.get(b"payload", b"")
+    whole = b"\n".join(b"%b=%b" % field for field in fields.items())
+    try:
+        identity = uuid.UUID(bytes=fields.get(b"id", b""))
+        records, home = int(fields[b"records"]), int(fields[b"home"])
+        if not 0 <= home < 2**15 or records < 0:
+            raise ValueError
+        reason = ""
+    except (ValueError, KeyError):
+        # Delivered twice, it must get the same id, so that it is dead only once.
+        identity = uuid.UUID(bytes=_foreign_id(stream_id))
+        records, home, reason = 0, 0, "no entry of this contract"
+    signal = fields.get(b"signal", b"")
+    encoding = fields.get(b"encoding", b"")
+    if not reason and (signal != b"logs" or encoding not in queue.ENCODINGS):
+        raise UnknownContractError
+    batch = Batch(
+        stream_id, len(raw), records, identity.bytes, home, signal.decode(), {}, raw
+    )
+    if reason:
+        batch.signal, batch.dead = "unknown", [DeadLetter(-1, reason, whole)]
+        return batch
+    batch.source = _source(fields.get(b"source", b""))
+    try:
+        batch.payload = _unpacked(raw, encoding)
+    except PermanentError as error:
+        batch.dead.append(DeadLetter(-1, str(error), raw))
+    return batch
+
+
+def _foreign_id(stream_id: bytes) -> bytes:
+    return queue.batch_id(queue.stream_milliseconds(stream_id))[:6] + (
+        stable_id(stream_id) & 0x0FFF_3FFF_FFFF_FFFF_FFFF | 0x7000_8000_0000_0000_0000
+    ).to_bytes(10, "big")
+
+
+def _source(raw: bytes) -> dict[str, Any]:
+    try:
+        source = orjson.loads(raw)
+        uuid.UUID(str(source["instance"]))
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return dict(source)
+
+
+def _unpacked(raw: bytes, encoding: bytes) -> bytes:
+    if encoding == b"":
+        return raw
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(raw, queue.MAX_BATCH_BYTES)
+    except zlib.error as error:
+        raise PermanentError(f"no gzip: {error}") from None
+    if not unpacker.eof:
+        raise PermanentError("gzip is cut short or unpacks to more than 4 MiB")
+    return data

@@ -1,0 +1,87 @@
+"""What a line *is*: the template it was made from, known or found by masking."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+OTHER = 0
+"""The template id of lines above the limit of new templates."""
+
+NEW_PER_HOUR = 1000
+_ATTRIBUTES = (
+    "log.record.template",
+    "message_template.text",
+    "{OriginalFormat}",
+    "logfire.msg_template",
+)
+_MASKED_LENGTH = 1024  # of a body; what follows does not tell templates apart
+_VARIABLE = re.compile(
+    r""""[^"\n]*"|'[^'\n]*'|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b"""
+    r"""|\b0x[0-9a-fA-F]+\b|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{6,}\b|\d+"""
+)
+_DIGITS = {ord(digit): "0" for digit in "123456789"}
+
+
+def stable_id(*parts: bytes) -> int:
+    """First 8 bytes of BLAKE2b-512 over the parts with NUL between, as a signed
+    big-endian number: the same in every language."""
+    return int.from_bytes(blake2b(b"\0".join(parts)).digest()[:8], "big", signed=True)
+
+
+def mask(body: str) -> str:
+    """Replace what varies: numbers, hex, uuids and quoted parts."""
+    return _VARIABLE.sub("<*>", body[:_MASKED_LENGTH])
+
+
+class Templates:
+    """Gives every line its template id; bounded in memory and in new templates.
+
+    Lines that differ in their digits alone share one slot of the cache, so that most
+    lines are never masked.
+    """
+
+    def __init__(self, *, cached: int = 50_000) -> None:
+        self._cached = cached
+        self._ids: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+        self._known: OrderedDict[int, None] = OrderedDict()
+        self._new: dict[str, int] = {}
+        self._hour = 0
+
+    def find(
+        self, service: str, logger: str, body: str, attributes: Mapping[str, Any]
+    ) -> tuple[int, str]:
+        """Return the id and text of a line's template."""
+        given = next((attributes[a] for a in _ATTRIBUTES if a in attributes), None)
+        if isinstance(given, str) and given:
+            slot, template = (logger, given), given
+        else:
+            slot, template = (logger, body[:_MASKED_LENGTH].translate(_DIGITS)), ""
+        found = self._ids.get(slot)
+        if found is None:
+            template = template or mask(body)
+            found = self._admit(service, logger, template)
+            if found[0] != OTHER:  # a later hour may admit it
+                self._ids[slot] = found
+            if len(self._ids) > self._cached:
+                self._ids.popitem(last=False)
+        return found
+
+    def _admit(self, service: str, logger: str, template: str) -> tuple[int, str]:
+        template_id = stable_id(logger.encode(), template.encode())
+        if template_id in self._known:
+            return template_id, template
+        hour = int(time.time() // 3600)
+        if hour != self._hour:
+            self._hour, self._new = hour, {}
+        if self._new.get(service, 0) >= NEW_PER_HOUR:
+            return OTHER, "(other)"
+        self._new[service] = self._new.get(service, 0) + 1
+        self._known[template_id] = None
+        if len(self._known) > self._cached:
+            self._known.popitem(last=False)
+        return template_id, template

@@ -1,0 +1,307 @@
+"""Stores groups of batches: ledger first, then COPY, in one transaction.
+
+The three families of Postgres errors decide what happens: bad data is found and set
+aside record by record, a schema that does not fit stops the collector, and everything
+else (nobody there, no disk, no locks) is waited for, without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import Any, Literal, cast
+
+import orjson
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from godot_otel import sql, store
+from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
+from godot_otel_collector import salvage
+from godot_otel_collector.batch import Batch, DeadLetter, Row
+from godot_otel_collector.decode import COLUMNS
+from godot_otel_collector.group import HEADER, TRAILER, Chunk, Group, prepare
+from godot_otel_collector.partitions import Calendar
+
+log = logging.getLogger(__name__)
+
+_FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
+_TRACE_COLUMNS = "first, last, trace_id, lines, errors, service"
+_COUNT_COLUMNS = "minute, first, last, template_id, n, severity, environment, service"
+
+
+class MissingPartitionError(GodotError):
+    """A row's partition does not exist (any more); make it and repeat."""
+
+
+class StoppedError(GodotError):
+    """The collector stops while the store is away; what it held stays pending."""
+
+
+Family = Literal["data", "partition", "schema", "infrastructure"]
+
+
+def family(error: psycopg.Error) -> Family:
+    """Say what to do about an error, by its SQLSTATE."""
+    state = error.sqlstate or ""
+    if state == "23514" and not error.diag.constraint_name:
+        return "partition"  # "no partition of relation found for row"
+    if state[:2] in ("22", "23", "54"):
+        return "data"
+    if state[:2] in ("42", "3F", "0A"):
+        return "schema"
+    if not state and isinstance(error, psycopg.DataError):
+        return "data"
+    return "infrastructure"
+
+
+class Writer:
+    """Stores groups over one connection of its own, opened when it is needed."""
+
+    def __init__(self, dsn: str, *, stopping: asyncio.Event) -> None:
+        self._dsn = dsn
+        self._stopping = stopping
+        self._connection: store.Connection | None = None
+        self._known: dict[int, date] = {}
+        self.conflicts = 0
+        """Batches that turned out to be stored already."""
+
+    async def write(self, group: Group, calendar: Callable[[], Calendar]) -> None:
+        """Store *group*, waiting for as long as Postgres is away.
+
+        Raises:
+            MissingPartitionError: a partition vanished; ensure it and call again.
+            SchemaError: the tables are not what this program knows.
+            StoppedError: the collector stops; nothing was stored.
+        """
+        delay = 0.1
+        refused: psycopg.Error | None = None
+        while True:
+            try:
+                if refused is not None:
+                    group = await self._set_aside(group, refused, calendar())
+                    refused = None
+                return await self._store(group, calendar())
+            except psycopg.Error as error:
+                await self._close()
+                kind = family(error)
+                if kind == "partition":
+                    raise MissingPartitionError from None
+                if kind == "schema":
+                    raise SchemaError(
+                        f"the store refused a statement ({error.sqlstate}): the schema"
+                        " does not fit; run `godot-otel migrate`."
+                    ) from error
+                if kind == "data":
+                    refused = error
+                    continue
+                log.warning(
+                    "the store cannot be used, the queue holds what comes: %s",
+                    type(error).__name__,
+                    extra={"action": "store_away", "sqlstate": error.sqlstate},
+                )
+            except StoreUnreachableError as error:
+                log.warning("%s", error, extra={"action": "store_away"})
+            await self._pause(delay)
+            delay = min(delay * 2, 5.0)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise StoppedError
+
+    async def _open(self) -> store.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await store.connect(
+                self._dsn, application_name="godot-otel collector"
+            )
+            await self._connection.execute("SET statement_timeout = '60s'")
+        return self._connection
+
+    async def _close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    close = _close
+
+    async def _store(self, group: Group, calendar: Calendar) -> None:
+        connection = await self._open()
+        await self._upsert_dictionaries(connection, group.batches)
+        async with connection.transaction():
+            base, stored = await _enter(connection, group.batches)
+            if stored:
+                self.conflicts += len(stored)
+                fresh = [b for b in group.batches if b.stream_id not in stored]
+                group = await asyncio.to_thread(prepare, fresh, calendar)
+            await _copy_group(connection, group, base << 20)
+            await _bury(connection, group.batches)
+
+    async def _upsert_dictionaries(
+        self, connection: store.Connection, batches: Sequence[Batch]
+    ) -> None:
+        """Add what is new; in a transaction of its own and sorted, or two collectors
+        with the same entries in another order would deadlock."""
+        today = date.today()  # decides only how often last_seen moves
+        resources: dict[int, tuple[Any, ...]] = {}
+        scopes: dict[int, tuple[Any, ...]] = {}
+        templates: dict[int, tuple[Any, ...]] = {}
+        emitters: dict[str, tuple[Any, ...]] = {}
+        for batch in batches:
+            resources |= batch.resources
+            scopes |= batch.scopes
+            templates |= {i: (i, *t) for i, t in batch.templates.items()}
+            if batch.source:
+                emitters[batch.source["instance"]] = _emitter(batch.source)
+        new = [
+            (name, [rows[i] for i in sorted(rows) if self._known.get(i) != today])
+            for name, rows in (
+                ("upsert_resources", resources),
+                ("upsert_scopes", scopes),
+                ("upsert_templates", templates),
+            )
+        ]
+        new.append(("upsert_emitters", [emitters[i] for i in sorted(emitters)]))
+        if not any(rows for _, rows in new):
+            return
+        async with connection.transaction(), connection.cursor() as cursor:
+            for name, rows in new:
+                if rows:
+                    await cursor.executemany(cast(Any, sql.query(name)), rows)
+        if len(self._known) > 200_000:
+            self._known.clear()
+        for written in (resources, scopes, templates):
+            self._known.update(dict.fromkeys(written, today))
+
+    async def _set_aside(
+        self, group: Group, error: psycopg.Error, calendar: Calendar
+    ) -> Group:
+        """Turn the records that Postgres refuses into dead letters.
+
+        They are found batch by batch, by trying halves, and halves of halves, inside
+        a transaction that is rolled back. If none is refused, what is refused is not
+        a record, and the batches are set aside whole.
+        """
+        reason = f"refused by the store: {error.sqlstate or type(error).__name__}"
+        connection = await self._open()
+        bad = {b.stream_id: await _refused(connection, b.rows) for b in group.batches}
+        whole = not any(bad.values())
+        for batch in group.batches:
+            if whole:
+                batch.dead = [DeadLetter(-1, reason, batch.payload)]
+                batch.rows = []
+                batch.resources, batch.scopes, batch.templates = {}, {}, {}
+                continue
+            gone = {row.ordinal for row in bad[batch.stream_id]}
+            batch.dead += [
+                DeadLetter(ordinal, reason, salvage.one(batch.payload, ordinal))
+                for ordinal in sorted(gone)
+            ]
+            batch.rows = [row for row in batch.rows if row.ordinal not in gone]
+        found = sum(len(batch.dead) for batch in group.batches)
+        log.warning(
+            "%d dead letters: %s", found, reason, extra={"action": "dead_lettered"}
+        )
+        return await asyncio.to_thread(prepare, group.batches, calendar)
+
+
+def _emitter(source: dict[str, Any]) -> tuple[Any, ...]:
+    service = str(source.get("service", ""))[:255].replace("\0", "")
+    counters = orjson.dumps(source).decode().replace("\\u0000", "")
+    return source["instance"], service, counters
+
+
+async def _enter(
+    connection: store.Connection, batches: Sequence[Batch]
+) -> tuple[int, set[bytes]]:
+    """Enter batches into the ledger; return the transaction's base of seq, and the
+    stream ids of those that are stored already or twice in this group."""
+    first: dict[tuple[int, bytes], Batch] = {}
+    for batch in batches:
+        first.setdefault((batch.home, batch.id), batch)
+    entries = [batch for batch in first.values() if not batch.outside]
+    values = {
+        "homes": [b.home for b in entries],
+        "ids": [uuid.UUID(bytes=b.id) for b in entries],
+        "signals": [b.signal for b in entries],
+        "records": [len(b.rows) for b in entries],
+        "dead": [len(b.dead) for b in entries],
+        "instances": [b.source.get("instance") for b in entries],
+    }
+    cursor = await connection.execute(cast(Any, sql.query("ledger")), values)
+    rows = await cursor.fetchall()
+    new = {(home, batch_id.bytes) for home, batch_id, _ in rows}
+    stored = {
+        batch.stream_id
+        for batch in batches
+        if first[batch.home, batch.id] is not batch
+        or ((batch.home, batch.id) not in new and not batch.outside)
+    }
+    return (rows[0][2] if rows else 0), stored
+
+
+async def _copy_group(connection: store.Connection, group: Group, seq: int) -> None:
+    chunks = group.chunks
+    if not chunks:
+        return
+    await _copy(connection, "logs", COLUMNS, (c.packed_rows(seq) for c in chunks))
+    filters = (c.packed_filter(seq) for c in chunks)
+    await _copy(connection, "word_filters", _FILTER_COLUMNS, filters)
+    await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
+    if group.traces:
+        await _copy(connection, "trace_index", _TRACE_COLUMNS, [group.traces])
+
+
+async def _copy(
+    connection: store.Connection, table: str, columns: str, pieces: Iterable[bytes]
+) -> None:
+    statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+    async with (
+        connection.cursor() as cursor,
+        cursor.copy(cast(Any, statement)) as copy,
+    ):
+        await copy.write(HEADER)
+        for piece in pieces:
+            await copy.write(piece)
+        await copy.write(TRAILER)
+
+
+async def _bury(connection: store.Connection, batches: Sequence[Batch]) -> None:
+    letters = [
+        (uuid.UUID(bytes=b.id), d.ordinal, b.home, b.signal, d.reason, d.payload)
+        for b in batches
+        for d in b.dead
+    ]
+    if letters:
+        async with connection.cursor() as cursor:
+            await cursor.executemany(cast(Any, sql.query("dead_letter")), letters)
+
+
+async def _refused(connection: store.Connection, rows: list[Row]) -> list[Row]:
+    """Find the rows that Postgres refuses, changing nothing."""
+    if not rows:
+        return []
+    bad: list[Row] = []
+    async with connection.transaction(force_rollback=True):
+        halves = [rows]
+        while halves:
+            part = halves.pop()
+            try:
+                async with connection.transaction():
+                    packed = Chunk(0, part, 0, b"").packed_rows(0)
+                    await _copy(connection, "logs", COLUMNS, [packed])
+            except psycopg.Error as error:
+                if family(error) != "data":
+                    raise
+                if len(part) == 1:
+                    bad += part
+                else:
+                    middle = len(part) // 2
+                    halves += (part[:middle], part[middle:])
+    assert connection.info.transaction_status == TransactionStatus.IDLE
+    return bad

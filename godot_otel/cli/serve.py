@@ -1,0 +1,146 @@
+"""The parts on their own, for production: ``migrate``, ``collect`` and ``mcp``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from godot_otel import settings, state, store
+from godot_otel.errors import SettingError
+
+
+class _JsonLines(logging.Formatter):
+    """Our own log lines: one JSON object each, on stdout, never through ourselves."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname,
+            "logger": record.name,
+            "action": getattr(record, "action", None),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stdout() -> None:
+    """Send the log lines of this process to stdout as JSON."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats itself
+
+
+def servers(data_dir: Path | None) -> dict[str, Any]:
+    """Find queue and store: the settings first, then the running stack's state.
+
+    Raises:
+        SettingError: one of them is in neither.
+    """
+    directory = data_dir or settings.data_dir()
+    running = state.read(directory) or {}
+    dsns = settings.postgres_dsns() or {
+        role: running.get(f"postgres_{role}_dsn".replace("_owner", ""))
+        for role in ("owner", "writer", "reader")
+    }
+    found = {"redis": settings.value("redis_url") or running.get("redis_url"), **dsns}
+    for name, env in (("redis", "GODOT_REDIS_URL"), ("owner", "GODOT_POSTGRES_DSN")):
+        if not found[name]:
+            raise SettingError(
+                f"{env} is not set and no stack runs in {directory}: set it, or start"
+                " one with `godot-otel up`."
+            )
+    return found
+
+
+_data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Use the stack of this data directory (GODOT_DATA_DIR).",
+)
+
+
+@click.command()
+@click.option(
+    "--dry-run", is_flag=True, help="Name what would be applied; change nothing."
+)
+@click.option("--print-roles", is_flag=True, help="Print the SQL that makes the roles.")
+@_data_dir
+def migrate(dry_run: bool, print_roles: bool, data_dir: Path | None) -> None:
+    """Create or upgrade the store's schema, as its owner."""
+    owner = settings.value("postgres_dsn") or servers(data_dir)["owner"]
+    if print_roles:
+        click.echo(asyncio.run(store.roles_text(owner)))
+        return
+    applied = asyncio.run(
+        store.migrate(
+            owner,
+            dry_run=dry_run,
+            retention_days=settings.value("retention_days"),
+            partition=settings.value("partition"),
+        )
+    )
+    verb = "would apply" if dry_run else "applied"
+    for name in applied:
+        click.echo(f"{verb} {name}")
+    if not applied:
+        click.echo("the schema is up to date")
+
+
+@click.command()
+@_data_dir
+def collect(data_dir: Path | None) -> None:
+    """Drain the queue into the store until SIGTERM; run as many as you like."""
+    from godot_otel_collector.collector import Collector
+
+    log_to_stdout()
+    found = servers(data_dir)
+    if found["writer"] == found["owner"]:
+        logging.getLogger(__name__).warning(
+            "collecting as the owner of the store: GODOT_POSTGRES_WRITER_DSN names a"
+            " role that may only add", extra={"action": "settings"},
+        )  # fmt: skip # one sentence
+
+    async def run() -> None:
+        collector = Collector(
+            found["redis"],
+            owner_dsn=found["owner"],
+            writer_dsn=found["writer"],
+            max_bytes=settings.value("queue_max_bytes"),
+            max_records=settings.value("queue_max_records"),
+        )
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, collector.stop)
+        await collector.run()
+
+    asyncio.run(run())
+
+
+@click.command()
+@click.option("--http", is_flag=True, help="Serve HTTP instead of stdio.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="With --http.")
+@click.option(
+    "--port", default=9060, show_default=True, help="With --http; 0: any."
+)
+@_data_dir
+def mcp(http: bool, host: str, port: int, data_dir: Path | None) -> None:
+    """Serve the store to AI agents by the Model Context Protocol."""
+    from godot_otel.mcp import server
+    from godot_otel.web import app
+
+    if http:
+        log_to_stdout()
+        asyncio.run(app.serve(host, port, data_dir=data_dir))
+    else:
+        asyncio.run(server.stdio(data_dir=data_dir))
