@@ -129,6 +129,27 @@ class Cluster:
             said = processes.last_words(log)
             raise GodotError(f"Postgres could not make its data: {said} ({log})")
 
+    def drop_stale_locks(self) -> None:
+        """Remove the locks of a server that is gone.
+
+        Postgres takes any process of that pid for its own, also a zombie that no init
+        reaps, or a stranger after a reboot. Against sessions that outlived their server
+        it has another guard, which stays: the shared memory block they hold.
+        """
+        for lock in (
+            self.data / "postmaster.pid",
+            *self.socket_folder.glob(".s.PGSQL.*.lock"),
+        ):
+            if lock.exists() and not self._serves(_first_line(lock)):
+                lock.unlink()
+
+    def _serves(self, pid: str) -> bool:
+        """Whether the process *pid* runs and is the server of this data."""
+        if not pid.isdecimal():
+            return False
+        living = processes.birth(int(pid)) is not None
+        return living and str(self.data) in processes.command(int(pid))
+
     def write_settings(self, settings: Mapping[str, str]) -> list[str]:
         """Write *settings* and who may connect; return the arguments that name them.
 
@@ -157,6 +178,10 @@ class Cluster:
             (self.directory / "outside").unlink()
             with suppress(OSError):  # somebody else's files are in it
                 place.rmdir()
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text("utf-8", "replace").partition("\n")[0].strip()
 
 
 def _quoted(text: str) -> str:

@@ -49,6 +49,17 @@ class DataDirectory:
                 f"the data directory {self.path} cannot be used: {error.strerror}."
             ) from None
 
+    @property
+    def sockets(self) -> Path:
+        """A short folder of the sockets our programs say on that they are ready."""
+        name = f"godot-otel-{unprivileged.short_hash(self.path)}"
+        return unprivileged.short_folder(name)
+
+    def drop_sockets(self) -> None:
+        """Remove that folder, also what a killed `up` left in it."""
+        if self.sockets.is_dir() and self.sockets.stat().st_uid == os.geteuid():
+            shutil.rmtree(self.sockets, ignore_errors=True)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory; the kernel lets go when this process dies in any way.
@@ -82,6 +93,7 @@ class DataDirectory:
     def wipe(self) -> None:
         """Delete what the stack made here, and nothing else; it must be stopped."""
         self.check_ours()
+        self.drop_sockets()
         Postgres(self.postgres, password="").wipe()  # which may lie elsewhere
         for folder in (self.valkey, self.logs):
             shutil.rmtree(folder, ignore_errors=True)

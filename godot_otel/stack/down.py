@@ -26,6 +26,7 @@ def down(directory: DataDirectory) -> bool:
     ran = _end_up(directory)
     with directory.locked():
         state.remove(directory.path)
+        directory.drop_sockets()
         return bool(record.end(directory.processes)) or ran
 
 

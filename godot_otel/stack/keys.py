@@ -22,22 +22,22 @@ class Keys:
 
     def password(self, name: str) -> str:
         """Return the password called *name*; make one up at the first call."""
-        known = self._read().get(name)
+        known = self._read().get(f"{name}_password")
         if isinstance(known, str):
             return known
         password = secrets.token_urlsafe(24)
-        self._write(name, password)
+        self._write(f"{name}_password", password)
         return password
 
     def port(self, name: str) -> int | None:
         """Return the remembered port of *name*."""
-        known = self._read().get(name)
+        known = self._read().get(f"{name}_port")
         return known if isinstance(known, int) else None
 
     def remember_port(self, name: str, port: int) -> None:
         """Use *port* for *name* from now on."""
         if self.port(name) != port:
-            self._write(name, port)
+            self._write(f"{name}_port", port)
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -67,9 +67,7 @@ class Part(ABC):
         deadline = time.monotonic() + timeout
         while not self.answers():
             if not self.alive():
-                raise GodotError(
-                    f"{self.title} ended while starting: {self.last_words}"
-                )
+                raise self.failure()
             if time.monotonic() > deadline:
                 self.stop()
                 raise GodotError(
@@ -98,6 +96,9 @@ class Part(ABC):
             command, log=self.log, environ=environ, account=account
         )
 
+    def tidy(self) -> None:  # noqa: B027 # most parts leave nothing behind
+        """Remove what an ended process leaves behind."""
+
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """End the process; kill it when *timeout* has passed."""
         stop_all([self], timeout)
@@ -114,3 +115,4 @@ def stop_all(parts: Iterable[Part], timeout: float = STOP_TIMEOUT) -> None:
         assert part.process is not None
         processes.wait_or_kill(part.process, max(0.0, deadline - time.monotonic()))
         part.process = None
+        part.tidy()

@@ -131,6 +131,7 @@ class Postgres(Part):
         """Start the process without waiting for it; make its data the first time."""
         durable = self._settings.get("fsync") != "off"
         self.cluster.prepare(self._owner_password(), self.log, durable=durable)
+        self.cluster.drop_stale_locks()
         folder = self.socket_folder
         unprivileged.own_folder(folder, 0o700, self.cluster.account)
         settings = self._settings | {"unix_socket_directories": str(folder)}

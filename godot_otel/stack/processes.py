@@ -101,6 +101,14 @@ def birth(pid: int) -> str | None:
     return None if not shown or shown[0].startswith("Z") else shown[1].strip()
 
 
+def command(pid: int) -> str:
+    """Return the command line of process *pid*; empty when there is none."""
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True
+    )
+    return shown.stdout.strip()
+
+
 def end_strangers(born: Mapping[int, str], signum: int, timeout: float) -> None:
     """End processes that are no children of ours, unless their number was recycled.
 

@@ -59,9 +59,8 @@ class Program(Part):
             return SettingError(f"{self.title}: {self.last_words()}")
         return super().failure()
 
-    def stop(self, timeout: float = 8.0) -> None:
-        """End the process; kill it when *timeout* has passed."""
-        super().stop(timeout)
+    def tidy(self) -> None:
+        """Remove the socket."""
         self._close()
 
     def forget(self) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from godot_otel import settings, state
@@ -83,7 +82,7 @@ class Stack:
         self._environ |= addresses.environ()
         self._environ["GODOT_DATA_DIR"] = str(self._directory.path)
         self._migrate(wait)
-        unprivileged.own_folder(self._run_folder, 0o700)
+        unprivileged.own_folder(self._directory.sockets, 0o700)
         self._start_collectors(wait)
         self._start_mcp(wait)
 
@@ -148,7 +147,7 @@ class Stack:
             [*self._ourselves, *arguments],
             environ=self._environ,
             log=self._directory.log(name),
-            notify=self._run_folder / f"{name}.sock",
+            notify=self._directory.sockets / f"{name}.sock",
         )
 
     def _start(self, part: Part, wait: Callable[[float], None]) -> None:
@@ -158,12 +157,6 @@ class Stack:
     @property
     def _mcp_url(self) -> str:
         return f"http://{ports.HOST}:{self._mcp_port}/mcp"
-
-    @property
-    def _run_folder(self) -> Path:
-        """A short folder of the notify sockets, the same at each start."""
-        name = f"godot-otel-{unprivileged.short_hash(self._directory.path)}"
-        return unprivileged.short_folder(name)
 
     def _pids(self) -> dict[str, list[int]]:
         parts: dict[str, list[Part | None]] = {
@@ -206,5 +199,4 @@ class Stack:
         servers: list[Part | None] = [self._servers.valkey, self._servers.postgres]
         part.stop_all([p for p in servers if p], SERVERS_STOP_TIMEOUT)
         self._directory.processes.unlink(missing_ok=True)
-        if self._run_folder.is_dir():
-            self._run_folder.rmdir()
+        self._directory.drop_sockets()

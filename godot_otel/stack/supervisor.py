@@ -81,7 +81,7 @@ class Supervisor:
         part = watched.part
         if part.answers():
             watched.ready_since = now
-            self._announce.works(part.title, "again")
+            self._announce.works(part.title, "works again")
             self._ready()
         elif now > watched.late_at:
             part.stop()
