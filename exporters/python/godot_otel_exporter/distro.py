@@ -1,0 +1,90 @@
+"""Our distribution of OpenTelemetry: active when selected by name, else not there.
+
+OpenTelemetry takes the first distro and configurator it finds, in an order that is
+luck. Whoever has this wheel installed but selected nothing must get what they would get
+without it, so ours then hand over to the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from opentelemetry.instrumentation.distro import (  # type: ignore[attr-defined] # untyped
+    BaseDistro,
+    DefaultDistro,
+)
+from opentelemetry.instrumentation.environment_variables import (
+    OTEL_PYTHON_CONFIGURATOR,
+    OTEL_PYTHON_DISTRO,
+)
+from opentelemetry.instrumentation.version import __version__ as instrumentation_version
+
+NAME = "godot"
+_LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
+
+
+class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
+    """Sets everything up when ``OTEL_PYTHON_DISTRO=godot``; else is the next distro."""
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
+        """Return the distro to use, which may be another one."""
+        if os.environ.get(OTEL_PYTHON_DISTRO) == NAME:
+            return super().__new__(cls, *arguments, **keywords)
+        return _next_distro()
+
+    def _configure(self, **keywords: Any) -> None:
+        # Here and not only in the configurator: that one may be left unset.
+        if os.environ.setdefault(OTEL_PYTHON_CONFIGURATOR, NAME) == NAME:
+            GodotConfigurator().configure(
+                auto_instrumentation_version=instrumentation_version
+            )
+
+    def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
+        """Activate one instrumentor; logging's without its effects on the console."""
+        super().load_instrumentor(entry_point, **keywords)
+        if entry_point.name == "logging":
+            from godot_otel_exporter.tap import move_off_root
+
+            move_off_root()
+
+
+class GodotConfigurator:
+    """Creates the providers when ``OTEL_PYTHON_CONFIGURATOR=godot``; else is the next
+    configurator."""
+
+    def configure(self, **keywords: Any) -> None:
+        """Set OpenTelemetry up, or let the next configurator do it."""
+        _quiet_loader()
+        if os.environ.get(OTEL_PYTHON_CONFIGURATOR) == NAME:
+            from godot_otel_exporter.providers import set_up
+
+            set_up(**keywords)
+        else:
+            for entry_point in _others("opentelemetry_configurator")[:1]:
+                entry_point.load()().configure(**keywords)
+
+
+def _next_distro() -> BaseDistro:
+    for entry_point in _others("opentelemetry_distro"):
+        distro = entry_point.load()()
+        if isinstance(distro, BaseDistro):
+            return distro
+    return DefaultDistro()
+
+
+def _others(group: str) -> list[EntryPoint]:
+    return [found for found in entry_points(group=group) if found.name != NAME]
+
+
+class _AboutUs(logging.Filter):
+    """Holds back the loader's warnings that one of two configurators was not used."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return NAME not in (record.args or ())
+
+
+def _quiet_loader() -> None:
+    logging.getLogger(_LOADER).addFilter(_AboutUs())

@@ -1,0 +1,69 @@
+"""Settings inside somebody's application, and where they say the queue is.
+
+A malformed variable must not stop an application: it is said once, and the default
+holds. A malformed argument is raised: the programmer is there to read it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from godot_otel import settings, state
+from godot_otel.errors import SettingError
+from godot_otel_exporter.diagnostics import report_once
+
+_SOURCES = ("logs_endpoint", "endpoint", "redis_url")
+
+
+def setting(name: str) -> Any:
+    """Read one setting; a malformed one is reported, and its default returned."""
+    try:
+        return settings.value(name)
+    except SettingError as error:
+        report_once(str(error), "%s; its default is used", error)
+        return settings.BY_NAME[name].default
+
+
+def signal_setting(name: str) -> Any:
+    """Read the setting for logs alone, else the one for every signal."""
+    own = setting(f"logs_{name}")
+    return setting(name) if own is None else own
+
+
+def report_unknown() -> None:
+    """Name each variable that looks like a setting and is none, once a process."""
+    for sentence in settings.unknown():
+        report_once(sentence, "%s", sentence)
+
+
+def resolve(argument: str | None = None) -> str | None:
+    """Return the queue's URL, or None: then nothing may be contacted.
+
+    The order: *argument*, the variables, the running stack of the data directory. There
+    is no fallback to a default port: what listens there is somebody's own Redis.
+    """
+    if argument:
+        return argument
+    for name in _SOURCES:
+        if url := setting(name):
+            return str(url)
+    return _of_stack()
+
+
+def _of_stack() -> str | None:
+    directory = setting("data_dir")
+    try:
+        found = state.read(directory or settings.default_data_dir())
+    except RuntimeError:
+        return None  # no home directory to look in
+    url = (found or {}).get("redis_url")
+    return url if isinstance(url, str) and url else None
+
+
+def without_password(url: str) -> str:
+    """Return *url* in a form that may be printed."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"

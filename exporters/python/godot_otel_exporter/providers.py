@@ -1,0 +1,109 @@
+"""OpenTelemetry's providers, set up so that log records reach the queue.
+
+One path for all: ``distro`` comes here when it is selected, ``configure`` when a
+program calls it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.instrumentation.distro import (  # type: ignore[attr-defined] # untyped
+    DefaultDistro,
+)
+
+from godot_otel import __version__
+from godot_otel_exporter import service
+from godot_otel_exporter._compat import (
+    LoggerProvider,
+    SdkConfigurator,
+    get_logger_provider,
+    load_instrumentors,
+)
+from godot_otel_exporter.diagnostics import report_once
+from godot_otel_exporter.environment import DEFAULTS
+
+# Loads redis, now, before the application runs: on the sender's thread the import would
+# hold up log calls for up to 0.1 s.
+from godot_otel_exporter.exporter import GodotLogRecordExporter
+from godot_otel_exporter.tap import move_off_root
+
+_lock = threading.Lock()
+_done = False
+
+
+class _Configurator(SdkConfigurator):
+    def _configure(self, **arguments: Any) -> None:
+        if os.environ.get("OTEL_CONFIG_FILE"):
+            arguments = {}  # the file says everything, and complains about arguments
+        else:
+            arguments["resource_attributes"] = {
+                "telemetry.distro.name": "godot-otel",
+                "telemetry.distro.version": __version__,
+            }
+        super()._configure(**arguments)  # type: ignore[no-untyped-call]
+
+
+def set_up(**arguments: Any) -> None:
+    """Set the defaults and create the providers, unless that was done before.
+
+    *arguments* are those of OpenTelemetry's own configurator.
+    """
+    global _done
+    with _lock:
+        if _done:
+            return
+        for name, default in DEFAULTS.items():
+            os.environ.setdefault(name, default)
+        if service.named() is None:
+            # In the environment, because worker processes inherit it.
+            os.environ[service.NAME] = service.name_of(sys.orig_argv)
+        _Configurator().configure(**arguments)  # type: ignore[no-untyped-call]
+        _done = True
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    endpoint: str | None = None,
+    timeout: float | None = None,
+    compression: str | None = None,
+    redact_keys: Sequence[str] = (),
+) -> None:
+    """Export this program's log records; as ``godot-otel run`` does, without it.
+
+    Call it early, before the libraries to instrument are imported. Calling it again, or
+    under ``godot-otel run``, changes nothing. Where another part of the program has set
+    OpenTelemetry up, it stays as it is: add a ``GodotLogRecordExporter`` there.
+
+    Args:
+        service_name: default: the environment, then the program's or module's name.
+        endpoint: see ``GodotLogRecordExporter``, as the following.
+        timeout: in seconds.
+        compression: ``none`` or ``gzip``.
+        redact_keys: more names whose values become ``[REDACTED]``.
+    """
+    if _done:
+        return
+    if isinstance(get_logger_provider(), LoggerProvider):
+        report_once(
+            "foreign",
+            "OpenTelemetry is set up already and stays as it is:"
+            " add a GodotLogRecordExporter to its LoggerProvider",
+        )
+        return
+    if service_name:
+        os.environ[service.NAME] = service_name
+    arguments = {
+        "endpoint": endpoint,
+        "timeout": timeout,
+        "compression": compression,
+        "redact_keys": redact_keys,
+    }
+    set_up(exporter_args_map={GodotLogRecordExporter: arguments})
+    load_instrumentors(DefaultDistro())  # type: ignore[no-untyped-call]
+    move_off_root()

@@ -1,0 +1,182 @@
+"""Python values into OTLP's ``AnyValue``, in place, within the contract's caps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from godot_otel_exporter.redact import REDACTED
+
+ATTRIBUTE_MAX_BYTES = 8 * 1024
+BODY_MAX_BYTES = 64 * 1024
+# A parser of protobuf may refuse more than 100 nested messages; a level is up to three.
+MAX_DEPTH = 20
+TOO_DEEP = "[too deep]"
+STACKTRACE = "exception.stacktrace"
+
+_INT64 = 2**63
+_SHORT = ATTRIBUTE_MAX_BYTES // 4  # characters that cannot exceed the cap
+
+IsSecret = Callable[[str], bool]
+
+
+def fill_pairs(target: Any, attributes: Mapping[Any, Any], is_secret: IsSecret) -> None:
+    """Add *attributes* to *target*, a repeated ``KeyValue``.
+
+    Raises:
+        Exception: a key or value has no representation; ``clean`` gives it one.
+    """
+    for name, value in attributes.items():
+        pair = target.add()
+        kind = type(value)
+        # the common cases without a call: an attribute's cost is a record's cost
+        if type(name) is not str or is_secret(name):
+            _fill_pair(pair, name, value, is_secret, 0)
+        elif kind is str and len(value) <= _SHORT:
+            pair.key = name
+            pair.value.string_value = value
+        elif kind is int and -_INT64 <= value < _INT64:
+            pair.key = name
+            pair.value.int_value = value
+        else:
+            if name == STACKTRACE and kind is str:
+                value = _last_bytes(value, ATTRIBUTE_MAX_BYTES)  # its end has the error
+            _fill_pair(pair, name, value, is_secret, 0)
+            _trim(pair.value, ATTRIBUTE_MAX_BYTES)
+
+
+def fill_body(target: AnyValue, body: Any, is_secret: IsSecret) -> int:
+    """Set the body and return how many bytes the cap cut away; raises as above."""
+    lost = _fill(target, body, BODY_MAX_BYTES, is_secret, 0)
+    return lost or _trim(target, BODY_MAX_BYTES)
+
+
+def clean(value: Any, depth: int = 0) -> Any:
+    """Return *value* in a form that can be encoded; never raises."""
+    try:
+        if isinstance(value, str):
+            return value.encode("utf-8", "replace").decode()
+        if value is None or isinstance(value, (bool, float, bytes)):
+            return value
+        if isinstance(value, int):
+            # str() refuses very long numbers, hex() does not
+            return value if -_INT64 <= value < _INT64 else clean(_digits(value))
+        if depth > MAX_DEPTH:
+            return TOO_DEEP
+        if isinstance(value, Mapping):
+            return {
+                str(clean(name if isinstance(name, str) else str(name))): clean(
+                    item, depth + 1
+                )
+                for name, item in value.items()
+            }
+        if isinstance(value, (Sequence, Set)) and not isinstance(value, bytearray):
+            return [clean(item, depth + 1) for item in value]
+        return str(value).encode("utf-8", "replace").decode()
+    except Exception:
+        return f"[unprintable {type(value).__name__}]"
+
+
+def cut(text: str, limit: int) -> tuple[str, int]:
+    """Return the first *limit* UTF-8 bytes of whole characters, and the bytes lost."""
+    if len(text) * 4 <= limit:
+        return text, 0
+    data = text.encode()
+    if len(data) <= limit:
+        return text, 0
+    kept = data[:limit].decode("utf-8", "ignore")
+    return kept, len(data) - len(kept.encode())
+
+
+def _last_bytes(text: str, limit: int) -> str:
+    if len(text) * 4 <= limit:
+        return text
+    return text.encode()[-limit:].decode("utf-8", "ignore")
+
+
+def _digits(number: int) -> str:
+    try:
+        return str(number)
+    except ValueError:
+        return hex(number)
+
+
+def _fill(
+    target: AnyValue, value: Any, limit: int, is_secret: IsSecret, depth: int
+) -> int:
+    """Set one value; return how many bytes of it were cut away."""
+    if isinstance(value, str):
+        target.string_value, lost = cut(value, limit)
+        return lost
+    if value is None:
+        target.SetInParent()
+    elif isinstance(value, bool):  # before int: every bool is one
+        target.bool_value = value
+    elif isinstance(value, int):
+        if -_INT64 <= value < _INT64:
+            target.int_value = value
+        else:
+            target.string_value = cut(_digits(value), limit)[0]
+    elif isinstance(value, float):
+        target.double_value = value
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        target.bytes_value = data[:limit]
+        return max(0, len(data) - limit)
+    elif depth >= MAX_DEPTH:
+        target.string_value = TOO_DEEP
+    elif isinstance(value, Mapping):
+        target.kvlist_value.SetInParent()
+        for name, item in value.items():
+            pair = target.kvlist_value.values.add()
+            _fill_pair(pair, name, item, is_secret, depth + 1)
+    elif isinstance(value, (Sequence, Set)):
+        _fill_array(target, value, is_secret, depth)
+    else:
+        target.string_value, lost = cut(str(value), limit)
+        return lost
+    return 0
+
+
+def _fill_pair(
+    pair: KeyValue, name: Any, value: Any, is_secret: IsSecret, depth: int
+) -> None:
+    text = name if isinstance(name, str) else str(name)
+    pair.key = text
+    if is_secret(text):
+        pair.value.string_value = REDACTED
+    else:
+        _fill(pair.value, value, ATTRIBUTE_MAX_BYTES, is_secret, depth)
+
+
+def _fill_array(target: AnyValue, items: Any, is_secret: IsSecret, depth: int) -> None:
+    target.array_value.SetInParent()
+    values = target.array_value.values
+    if depth and len(items) == 2 and _names_secret(items, is_secret):
+        items = (items[0], REDACTED)  # a header among headers: ("cookie", "...")
+    for item in items:
+        _fill(values.add(), item, ATTRIBUTE_MAX_BYTES, is_secret, depth + 1)
+
+
+def _names_secret(pair: Any, is_secret: IsSecret) -> bool:
+    if not isinstance(pair, (list, tuple)):
+        return False
+    name = pair[0].decode("latin-1") if isinstance(pair[0], bytes) else pair[0]
+    return isinstance(name, str) and is_secret(name)
+
+
+def _trim(target: Any, limit: int) -> int:
+    """Shorten a list or mapping until it fits; return how many bytes went."""
+    size: int = target.ByteSize()
+    if size <= limit:
+        return 0
+    values = target.array_value.values
+    if target.HasField("kvlist_value"):
+        values = target.kvlist_value.values
+    elif not target.HasField("array_value"):
+        return 0  # text at the limit, and the bytes that say how long it is
+    while len(values) and target.ByteSize() > limit:
+        del values[len(values) // 2 :]
+    return size - int(target.ByteSize())

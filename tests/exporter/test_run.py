@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from godot_otel.cli import main
+from godot_otel_exporter import service
+
+APPLICATION = """
+    import logging
+    logging.getLogger("a").info("hello")
+"""
+
+
+def test_without_a_queue_nothing_is_contacted_and_one_line_names_up(program, godot_run):
+    try:
+        somebodys = socket.create_server(("127.0.0.1", 6379))
+    except OSError:
+        pytest.skip("port 6379 is taken: cannot watch who connects to it")
+    with somebodys:
+        done = program(APPLICATION, *godot_run)
+        somebodys.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            somebodys.accept()
+    assert done.returncode == 0
+    assert done.seconds < 7
+    (line,) = done.stderr.splitlines()
+    assert "start one with `godot-otel up`" in line
+
+
+def test_without_run_the_exporter_says_it_once(program):
+    done = program(
+        """
+        import logging
+        from godot_otel_exporter import configure
+        configure(); configure()
+        import time
+        for _ in range(3):
+            logging.getLogger("a").info("hello"); time.sleep(0.3)
+        """
+    )
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert "godot-otel up" in line
+
+
+def test_configure_in_code_gives_what_run_gives(server, program, godot_run):
+    source = """
+        import logging, sys
+        if "run" not in sys.orig_argv:
+            from godot_otel_exporter import configure
+            {}
+        logging.getLogger("a").info("hello")
+        logging.getLogger("a").warning("printed")
+    """
+    in_code = program(
+        source.format("configure(); configure()"), GODOT_REDIS_URL=server.url
+    )
+    run = program(source.format("pass"), *godot_run, GODOT_REDIS_URL=server.url)
+    by_variables = program(
+        source.format("pass"), Path(sys.executable).parent / "opentelemetry-instrument",
+        sys.executable, GODOT_REDIS_URL=server.url, OTEL_PYTHON_DISTRO="godot",
+        OTEL_PYTHON_CONFIGURATOR="godot",
+    )  # fmt: skip
+    assert in_code.stderr == by_variables.stderr == "printed\n"
+    assert run.stderr.endswith("\nprinted\n")
+    assert server.bodies() == ["hello", "printed"] * 3
+    assert server.services() == {"shop"}
+
+
+def test_configure_takes_arguments_and_leaves_another_setup_alone(server, program):
+    done = program(
+        f"""
+        import logging
+        from godot_otel_exporter import configure
+        configure(service_name="cart", endpoint={server.url!r}, redact_keys=["card"])
+        logging.getLogger("a").info("hello", extra={{"card": "4111"}})
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.services() == {"cart"}
+    assert server.records()[0].attributes[0].value.string_value == "[REDACTED]"
+    done = program(
+        """
+        from opentelemetry._logs import set_logger_provider, get_logger_provider
+        from opentelemetry.sdk._logs import LoggerProvider
+        from godot_otel_exporter import configure
+        mine = LoggerProvider()
+        set_logger_provider(mine)
+        configure()
+        assert get_logger_provider() is mine
+        """
+    )
+    assert done.returncode == 0
+    assert "stays as it is" in done.stderr
+
+
+def test_the_exit_status_and_signals_are_the_programs_own(program, godot_run):
+    assert program("raise SystemExit(7)", *godot_run).returncode == 7
+    killed = program("import os, signal; os.kill(os.getpid(), 15)", *godot_run)
+    assert killed.returncode == -15
+
+
+@pytest.mark.parametrize("kind", ["refusing", "silent"])
+def test_a_process_ends_within_5_s_of_its_own_end(kind, program, godot_run):
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+    if kind == "refusing":
+        listener.close()
+    done = program(
+        """
+        import atexit, logging, time
+        for n in range(2000):
+            logging.getLogger("a").info("line %d", n)
+        print(time.time(), flush=True)
+        """,
+        *godot_run,
+        GODOT_REDIS_URL=url,
+    )
+    listener.close()
+    ended = time.time()
+    assert done.returncode == 0
+    assert ended - float(done.stdout) < 5.2
+    assert "the queue cannot be used" in done.stderr
+
+
+def test_the_line_says_service_queue_and_instrumentation(
+    environment, monkeypatch, capsys
+):
+    from godot_otel.cli import run
+
+    monkeypatch.setattr(run, "become", lambda: None)
+    environment.setenv("GODOT_REDIS_URL", "redis://:secret@somewhere:7/1")
+    environment.setattr(run, "find_spec", lambda name: name == "django")
+    assert main(["run", "--service", "cart", "--", "python", "x.py"]) == 0
+    line = capsys.readouterr().err
+    assert "service cart; queue redis://somewhere:7/1; instrumented: " in line
+    assert "flask" in line
+    assert "not instrumented: django (pip install 'godot-otel[django]')" in line
+    assert "secret" not in line
+
+
+def test_mistakes_are_one_sentence_and_a_status(environment, capsys):
+    assert main(["run"]) == 2
+    assert main(["run", "--", "no-such-program"]) == 127
+    assert "no-such-program: command not found" in capsys.readouterr().err
+    environment.setenv("GODOT_REDIS_ULR", "x")
+    assert main(["run", "--", "python"]) == 2
+    assert "did you mean GODOT_REDIS_URL?" in capsys.readouterr().err
+    environment.delenv("GODOT_REDIS_ULR")
+    environment.setenv("OTEL_EXPORTER_GODOT_TIMEOUT", "soon")
+    assert main(["run", "--", "python"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("python app.py", "app"), ("python3.11 -u -W error dir/app.py x", "app"),
+        ("/bin/python -m shop.cart", "shop.cart"), ("flask run", "flask"),
+        ("python /venv/bin/flask run", "flask"), ("python -c pass", "python"),
+        ("python pkg/__main__.py", "pkg"), ("", "python"),
+    ],
+)  # fmt: skip
+def test_a_service_without_a_name_is_called_after_its_program(command, name):
+    assert service.name_of(command.split()) == name
+
+
+def test_a_name_that_was_given_stays(environment):
+    assert service.named() is None
+    environment.setenv("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=cart")
+    assert service.named() == "cart"
+    environment.setenv("OTEL_SERVICE_NAME", "shop")
+    assert service.named() == "shop"
+
+
+def test_importing_the_package_is_cheap():
+    def seconds(statement: str) -> float:
+        program = (
+            "import time; import opentelemetry.sdk._logs; t = time.perf_counter();"
+            f"{statement}; import sys; assert 'redis' not in sys.modules;"
+            "print(time.perf_counter() - t)"
+        )
+        return float(subprocess.check_output([sys.executable, "-c", program]))
+
+    times = [seconds("import godot_otel_exporter") for _ in range(3)]
+    assert min(times) < 0.05, statistics.median(times)
+
+
+OTHER = """
+from opentelemetry.instrumentation.distro import BaseDistro
+class Distro(BaseDistro):
+    def _configure(self, **kwargs): print("other distro")
+class Configurator:
+    def configure(self, **kwargs): print("other configurator")
+"""
+
+
+@pytest.mark.parametrize("wheel", ["aaa", "zzz"])
+def test_unselected_the_next_distro_gets_the_word(wheel, tmp_path, program):
+    registered = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
+    if "opentelemetry_configurator" in registered:
+        pytest.skip(
+            "pyproject.toml registers a configurator: OpenTelemetry then warns whoever"
+            " has another one, before any code of ours runs"
+        )
+    site = tmp_path / "site"
+    info = site / f"{wheel}-1.dist-info"
+    info.mkdir(parents=True)
+    site.joinpath("other.py").write_text(OTHER)
+    info.joinpath("METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {wheel}\nVersion: 1\n"
+    )
+    info.joinpath("entry_points.txt").write_text(
+        "[opentelemetry_distro]\nother = other:Distro\n"
+        "[opentelemetry_configurator]\nother = other:Configurator\n"
+    )
+    instrument = Path(sys.executable).parent / "opentelemetry-instrument"
+    done = program(
+        "print('application')", instrument, sys.executable, PYTHONPATH=str(site)
+    )
+    assert done.stdout.split("\n")[:3] == [
+        "other distro", "other configurator", "application",
+    ]  # fmt: skip
+    assert done.stderr == ""
+
+
+def test_unselected_and_alone_nothing_happens(program):
+    instrument = Path(sys.executable).parent / "opentelemetry-instrument"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        done = program(APPLICATION, instrument, sys.executable, GODOT_REDIS_URL=url)
+        listener.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert (done.returncode, done.stderr) == (0, "")
