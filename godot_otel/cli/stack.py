@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,13 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Print one line; a reader that went away must not end the stack."""
-        try:
+        if self._console.is_terminal:
             self._console.print(text)
-            sys.stdout.flush()
-        except OSError:
-            self._console.quiet = True
+            return
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 # until the end
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -44,12 +45,18 @@ def _watch(program: Program, output: TextIO, stop: StopRequest) -> int:
     with program.log.open(encoding="utf-8", errors="replace") as log:
         log.seek(program.said_before)
         while not program.answers() and program.alive():
-            output.write(log.read())
-            output.flush()
+            _copy(log.read(), output)
             if stop.wait(part.POLL_INTERVAL):
                 program.stop(timeout=20.0)
                 return 130
-        output.write(log.read())
+        _copy(log.read(), output)
     if program.alive():
         return 0
     return program.process.returncode
+
+
+def _copy(text: str, output: TextIO) -> None:
+    """Write what `up` said to *output*, and its errors where errors go."""
+    for line in text.splitlines(keepends=True):
+        (sys.stderr if line.startswith("godot-otel: ") else output).write(line)
+    output.flush()

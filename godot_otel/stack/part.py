@@ -22,6 +22,7 @@ class Part(ABC):
 
     start_timeout: ClassVar[float] = 60.0
     stop_signal: ClassVar[int] = signal.SIGTERM
+    kill_signal: ClassVar[int] = signal.SIGKILL
 
     def __init__(self, title: str, log: Path) -> None:
         self.title = title
@@ -79,6 +80,13 @@ class Part(ABC):
         """Return what to raise when the process ended instead of answering."""
         return GodotError(f"{self.title} ended while starting: {self.last_words()}")
 
+    def ending(self) -> str:
+        """Say how the process ended."""
+        status = self.process.returncode if self.process else None
+        if status is not None and status < 0:
+            return f"{self.title} was ended by {signal.Signals(-status).name}"
+        return f"{self.title} ended with status {status}: {self.last_words()}"
+
     def last_words(self) -> str:
         """Return what the process said at last, and where it said more."""
         said = processes.last_words(self.log, since=self.said_before)
@@ -113,6 +121,7 @@ def stop_all(parts: Iterable[Part], timeout: float = STOP_TIMEOUT) -> None:
     deadline = time.monotonic() + timeout
     for part in running:
         assert part.process is not None
-        processes.wait_or_kill(part.process, max(0.0, deadline - time.monotonic()))
+        left = max(0.0, deadline - time.monotonic())
+        processes.wait_or_kill(part.process, left, part.kill_signal)
         part.process = None
         part.tidy()

@@ -52,6 +52,9 @@ class Postgres(Part):
         300.0  # a crash leaves up to max_wal_size to replay
     )
     stop_signal: ClassVar[int] = signal.SIGINT  # the fast shutdown
+    kill_signal: ClassVar[int] = (
+        signal.SIGQUIT
+    )  # at once; SIGKILL would orphan sessions
 
     def __init__(
         self,

@@ -72,13 +72,17 @@ def last_words(log: Path, *, since: int = 0) -> str:
     return (fatal or lines or [""])[-1].removeprefix("godot-otel: ")
 
 
-def wait_or_kill(process: Process, timeout: float) -> None:
-    """Wait for *process* to end; kill it after *timeout* seconds."""
-    try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def wait_or_kill(
+    process: Process, timeout: float, signum: int = signal.SIGKILL
+) -> None:
+    """Wait for *process* to end; after *timeout* seconds send *signum*, then kill."""
+    for left, next_signal in ((timeout, signum), (1.0, signal.SIGKILL)):
+        try:
+            process.wait(left)
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(next_signal)
+    process.wait()
 
 
 def birth(pid: int) -> str | None:

@@ -67,7 +67,7 @@ class Supervisor:
             if now >= watched.launch_at:
                 self._launch(watched, now)
         elif not part.alive():
-            self._schedule(watched, now, f"{part.title} ended: {part.last_words()}")
+            self._schedule(watched, now, part.ending())
         elif watched.ready_since is None:
             self._await(watched, now)
 

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,9 @@ READY_TIMEOUT = 20.0
 class Machine:
     """Runs `godot-otel` on one data directory."""
 
+    output: int | None = None
+    command = (sys.executable, str(WITH_STAND_INS))
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.directory = DataDirectory(path)
@@ -35,7 +40,7 @@ class Machine:
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, WITH_STAND_INS, *arguments],
+            [*self.command, *arguments],
             env=self.environ | environ,
             capture_output=True,
             text=True,
@@ -56,9 +61,9 @@ class Machine:
     def begin(self, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, WITH_STAND_INS, *arguments],
+                [*self.command, *arguments],
                 env=self.environ | environ,
-                stdout=output,
+                stdout=self.output or output,
                 stderr=output,
             )
         self._ups.append(process)
@@ -74,6 +79,8 @@ class Machine:
             return {}
 
     def clean(self) -> None:
+        for pid in record.read(self.directory.processes).get("up", {}):
+            os.kill(pid, signal.SIGKILL)
         for process in self._ups:
             if process.poll() is None:
                 process.kill()
@@ -83,28 +90,35 @@ class Machine:
             self.directory.wipe()
 
 
+@contextmanager
+def folder() -> Iterator[Path]:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # for speed
+    path = Path(tempfile.mkdtemp(prefix="godot-test-", dir=memory))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that the account of Postgres can enter, unlike tmp_path as root."""
-    path = Path(tempfile.mkdtemp(prefix="godot-test-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path)
+    with folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
 def used_folder() -> Iterator[Path]:
     """A data directory whose Postgres has been made: that takes the longest."""
-    path = Path(tempfile.mkdtemp(prefix="godot-test-"))
-    path.chmod(0o711)
-    machine = Machine(path / "data")
-    try:
-        machine.up()
-        machine.run("down")
-        yield machine.path
-    finally:
-        machine.clean()
-        shutil.rmtree(path)
+    with folder() as path:
+        machine = Machine(path / "data")
+        try:
+            machine.up()
+            machine.run("down")
+            yield machine.path
+        finally:
+            machine.clean()
 
 
 @pytest.fixture

@@ -97,6 +97,15 @@ def test_each_address_is_announced_once_it_works_with_the_lines_to_paste(new_mac
     assert f"Kept: 7 days, in {new_machine.path}" in said
 
 
+def test_a_reader_of_its_output_that_goes_away_does_not_end_it(machine):
+    reader, writer = os.pipe()
+    machine.output = writer
+    os.close(reader)
+    up = machine.up()
+    assert up.poll() is None
+    assert machine.run("status").returncode == 0
+
+
 def test_a_second_up_says_so_and_exits_1(machine):
     machine.up()
     second = machine.run("up")
@@ -149,6 +158,7 @@ def test_a_part_that_dies_comes_back_and_state_says_its_new_pid(machine):
     eventually(back)
     with redis.Redis.from_url(machine.state()["redis_url"]) as client:
         assert client.ping()
+    assert "! Collector was ended by SIGKILL; next" in machine.log.read_text()
     assert "Collector    works again" in machine.log.read_text()
 
 
