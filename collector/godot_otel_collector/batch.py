@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+Origin = tuple[str, str]
+"""Service and environment of a row."""
 
 
-class Row(NamedTuple):
-    """One record, packed for COPY and with what filters and counts need of it."""
+@dataclass(slots=True)
+class Rows:
+    """Records ready for COPY, column by column: a list an aspect, a place a row.
 
-    time: int
+    Lists of plain values, because an object a row would cost more than the row.
+    """
+
+    times: list[int] = field(default_factory=list)
     """Microseconds since 1970."""
-    packed: bytes
+    packed: list[bytes] = field(default_factory=list)
     """Every column but seq, in COPY's binary form."""
-    trace_id: bytes | None
-    service: str
-    environment: str
-    severity: int
-    template_id: int
-    text: str
+    traces: list[bytes | None] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+    severities: list[int] = field(default_factory=list)
+    templates: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     """What a search looks in."""
-    pairs: list[tuple[str, str | int]]
-    """Attributes that a filter holds."""
-    ordinal: int
+    pairs: list[str] = field(default_factory=list)
+    """What a filter holds of the attributes, a NUL between."""
+    ordinals: list[int] = field(default_factory=list)
+    """Place of the record in its batch."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def extend(self, other: Rows) -> None:
+        """Append the rows of *other*."""
+        for mine, theirs in zip(self._columns(), other._columns(), strict=True):
+            mine.extend(theirs)
+
+    def take(self, places: Iterable[int]) -> Rows:
+        """The rows at *places*, in that order."""
+        chosen = list(places)
+        return Rows(*([column[i] for i in chosen] for column in self._columns()))
+
+    def _columns(self) -> list[list[Any]]:
+        return [getattr(self, name) for name in self.__slots__]
 
 
 @dataclass(slots=True)
@@ -51,7 +75,7 @@ class Batch:
     """The OTLP request, unpacked."""
     outside: bool = False
     """The id is outside the ledger's range: it can be no more than a dead letter."""
-    rows: list[Row] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)
     dead: list[DeadLetter] = field(default_factory=list)
     resources: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     scopes: dict[int, tuple[Any, ...]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from godot_otel import notify, queue, store
 from godot_otel.errors import GodotError, StoreUnreachableError
-from godot_otel_collector.batch import Batch, DeadLetter
+from godot_otel_collector.batch import Batch, DeadLetter, Rows
 from godot_otel_collector.decode import DAY, Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import Group, prepare
@@ -79,6 +79,7 @@ class Collector:
                 raise first from None
         finally:
             await self._writer.close()
+            await self._reader.leave()
             await self._queue.close()
         log.info(
             "stopped: %d records stored, %d batches taken over, %d stored before",
@@ -165,7 +166,7 @@ class Collector:
 
     async def _ensure_partitions(self, batches: list[Batch]) -> None:
         # Bounds are whole hours, whatever the widths: an hour has one partition.
-        moments = {row.time // HOUR * HOUR for b in batches for row in b.rows}
+        moments = {time // HOUR * HOUR for b in batches for time in b.rows.times}
         ids = [batch.id for batch in batches if not batch.outside]
         while True:
             try:
@@ -211,5 +212,5 @@ def _check_ledger_range(batch: Batch) -> None:
     if not received - LEDGER_DAYS * DAY <= minted <= received + DAY:
         reason = "batch id is outside the ledger's range"
         batch.outside = True
-        batch.rows = []
+        batch.rows = Rows()
         batch.dead = [DeadLetter(-1, reason, batch.payload)]

@@ -8,12 +8,12 @@ with the rows they speak of.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from godot_otel import words
-from godot_otel_collector.batch import Batch, Row
+from godot_otel_collector.batch import Batch, Origin, Rows
 from godot_otel_collector.partitions import Calendar
 
 CHUNK = 1024
@@ -35,31 +35,38 @@ class Chunk:
     """Up to 1,024 rows that stand together, and the filter of their words."""
 
     ordinal: int
-    rows: Sequence[Row]
+    """Place of the first row in the transaction."""
+    packed: list[bytes]
+    first: int
+    last: int
     bits: int
     words: bytes
 
-    def packed_rows(self, seq: int) -> bytes:
-        """The rows in COPY's form; *seq* is that of the group's first row."""
-        pack, first = _SEQ.pack, seq + self.ordinal
-        pieces: list[bytes] = []
-        for offset, row in enumerate(self.rows):
-            pieces.append(pack(22, 8, first + offset))
-            pieces.append(row.packed)
-        return b"".join(pieces)
+    def rows(self, seq: int) -> bytes:
+        """The rows in COPY's form; *seq* is that of the transaction's first row."""
+        return packed_rows(self.packed, seq + self.ordinal)
 
-    def packed_filter(self, seq: int) -> bytes:
+    def filter(self, seq: int) -> bytes:
         """The filter as a row of ``word_filters`` in COPY's form."""
-        times = [row.time for row in self.rows]
         first = seq + self.ordinal
         return (
             _FILTER.pack(
-                7, 8, min(times) - _EPOCH, 8, max(times) - _EPOCH,
-                8, first, 8, first + len(self.rows) - 1,
+                7, 8, self.first - _EPOCH, 8, self.last - _EPOCH,
+                8, first, 8, first + len(self.packed) - 1,
                 4, self.bits, 2, words.FORMAT, len(self.words),
             )
             + self.words
         )  # fmt: skip # a column's length beside its value
+
+
+def packed_rows(packed: Iterable[bytes], seq: int) -> bytes:
+    """Put seq before each row: 22 columns, the first of them 8 bytes long."""
+    pack = _SEQ.pack
+    pieces: list[bytes] = []
+    for number, row in enumerate(packed, seq):
+        pieces.append(pack(22, 8, number))
+        pieces.append(row)
+    return b"".join(pieces)
 
 
 @dataclass(slots=True)
@@ -77,61 +84,64 @@ class Group:
 def prepare(batches: list[Batch], calendar: Calendar) -> Group:
     """Order rows, build filters, count; every row's partition must be in *calendar*."""
     group = Group(batches)
-    rows = [row for batch in batches for row in batch.rows]
+    rows = Rows()
+    for batch in batches:
+        rows.extend(batch.rows)
     if not rows:
         return group
     traces: list[bytes] = []
     ordinal = 0
     for part in _by_partition(rows, calendar):
         for start in range(0, len(part), CHUNK):
-            chunk = part[start : start + CHUNK]
-            bits, data = words.word_filter(_words(chunk))
-            group.chunks.append(Chunk(ordinal, chunk, bits, data))
-            ordinal += len(chunk)
+            group.chunks.append(_chunk(part, start, ordinal))
+            ordinal += len(group.chunks[-1].packed)
         traces += _traces(part)
     group.traces = b"".join(traces)
     group.counts = b"".join(_counts(rows))
     return group
 
 
-def _by_partition(rows: list[Row], calendar: Calendar) -> Iterable[list[Row]]:
-    times = [row.time for row in rows]
-    if calendar.lower(min(times)) == calendar.lower(max(times)):
+def _by_partition(rows: Rows, calendar: Calendar) -> Iterable[Rows]:
+    if calendar.lower(min(rows.times)) == calendar.lower(max(rows.times)):
         return [rows]
 
-    def lower(row: Row) -> int:
-        return calendar.lower(row.time)
+    def lower(place: int) -> int:
+        return calendar.lower(rows.times[place])
 
-    return [list(part) for _, part in groupby(sorted(rows, key=lower), key=lower)]
-
-
-def _words(rows: Sequence[Row]) -> set[str]:
-    found = set(words.text_words("\n".join([row.text for row in rows])))
-    pairs: set[tuple[str, str | int]] = set()
-    for row in rows:
-        pairs.update(row.pairs)
-    found.update(w for k, v in pairs if (w := words.attribute_word(k, v)))
-    return found
+    places = sorted(range(len(rows)), key=lower)
+    return [rows.take(part) for _, part in groupby(places, key=lower)]
 
 
-def _traces(rows: list[Row]) -> Iterable[bytes]:
+def _chunk(rows: Rows, start: int, ordinal: int) -> Chunk:
+    end = start + CHUNK
+    times = rows.times[start:end]
+    found = words.chunk_words(rows.texts[start:end])
+    # Many attributes are the same from row to row: joined and split, they are made
+    # distinct without a step of Python for each.
+    found.update("\0".join(set(rows.pairs[start:end])).encode().split(b"\0"))
+    bits, data = words.word_filter(found)
+    return Chunk(ordinal, rows.packed[start:end], min(times), max(times), bits, data)
+
+
+def _traces(rows: Rows) -> Iterable[bytes]:
     """One row for each trace and service; they never cross a partition of logs."""
-    found: dict[tuple[bytes, str], list[int]] = {}
-    for row in rows:
-        if row.trace_id is None:
+    found: dict[tuple[bytes, Origin], list[int]] = {}
+    for time, trace_id, origin, severity in zip(
+        rows.times, rows.traces, rows.origins, rows.severities, strict=True
+    ):
+        if trace_id is None:
             continue
-        known = found.get((row.trace_id, row.service))
-        error = row.severity >= ERROR
+        known = found.get((trace_id, origin))
         if known is None:
-            found[row.trace_id, row.service] = [row.time, row.time, 1, error]
+            found[trace_id, origin] = [time, time, 1, severity >= ERROR]
             continue
-        if row.time < known[0]:
-            known[0] = row.time
-        elif row.time > known[1]:
-            known[1] = row.time
+        if time > known[1]:
+            known[1] = time
+        elif time < known[0]:
+            known[0] = time
         known[2] += 1
-        known[3] += error
-    for (trace_id, service), (first, last, lines, errors) in found.items():
+        known[3] += severity >= ERROR
+    for (trace_id, (service, _)), (first, last, lines, errors) in found.items():
         name = service.encode()
         yield _TRACE.pack(
             6, 8, first - _EPOCH, 8, last - _EPOCH, 16, trace_id,
@@ -139,29 +149,27 @@ def _traces(rows: list[Row]) -> Iterable[bytes]:
         ) + name  # fmt: skip # a column's length beside its value
 
 
-def _counts(rows: list[Row]) -> Iterable[bytes]:
-    found: dict[tuple[int, str, str, int, int], list[int]] = {}
-    for row in rows:
-        time = row.time
-        key = (
-            time // MINUTE, row.environment, row.service, row.severity, row.template_id,
-        )  # fmt: skip # one key
+def _counts(rows: Rows) -> Iterable[bytes]:
+    found: dict[tuple[int, Origin, int, int], list[int]] = {}
+    for time, origin, severity, template in zip(
+        rows.times, rows.origins, rows.severities, rows.templates, strict=True
+    ):
+        key = (time // MINUTE, origin, severity, template)
         known = found.get(key)
         if known is None:
             found[key] = [1, time, time]
             continue
         known[0] += 1
-        if time < known[1]:
-            known[1] = time
-        elif time > known[2]:
+        if time > known[2]:
             known[2] = time
-    for (minute, environment, service, severity, template), known in found.items():
-        n, first, last = known
-        where, who = environment.encode(), service.encode()
+        elif time < known[1]:
+            known[1] = time
+    for (minute, origin, severity, template), (n, first, last) in found.items():
+        service, environment = origin[0].encode(), origin[1].encode()
         yield b"".join((
             _COUNT.pack(
                 8, 8, minute * MINUTE - _EPOCH, 8, first - _EPOCH, 8, last - _EPOCH,
-                8, template, 4, n, 2, severity, len(where),
+                8, template, 4, n, 2, severity, len(environment),
             ),
-            where, _LENGTH.pack(len(who)), who,
+            environment, _LENGTH.pack(len(service)), service,
         ))  # fmt: skip # a column's length beside its value

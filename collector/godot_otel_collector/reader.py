@@ -19,7 +19,7 @@ from godot_otel import queue
 
 log = logging.getLogger(__name__)
 
-BLOCK_MS = 2000
+BLOCK_MS = 500
 BEAT_SECONDS = 3.0
 DEAD_MS = 15_000
 """A consumer that did not even ask for this long is dead; should it wake, the ledger
@@ -42,7 +42,7 @@ class Reader:
         """Entries taken over from dead consumers or read a second time."""
 
     async def read(self, *, wait: bool) -> list[queue.Delivered]:
-        """Return the next entries; with *wait*, up to two seconds for the first.
+        """Return the next entries; with *wait*, up to half a second for the first.
 
         Never raises for a queue that is away: it says so, waits, and returns nothing.
         """
@@ -109,6 +109,13 @@ class Reader:
             else:
                 break
         self._held.difference_update(stream_id for stream_id, _, _ in entries)
+
+    async def leave(self) -> None:
+        """Take our name out of the group; what is pending under it keeps it there."""
+        try:
+            await self._queue.forget(self.consumer)
+        except (RedisError, OSError):
+            log.debug("the queue is away; our name stays")
 
     def leave_pending(self, stream_id: bytes) -> None:
         """Keep an entry pending that is not for this version of the collector."""

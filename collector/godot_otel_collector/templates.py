@@ -19,12 +19,13 @@ _ATTRIBUTES = (
     "{OriginalFormat}",
     "logfire.msg_template",
 )
+_GIVEN = frozenset(_ATTRIBUTES)
 _MASKED_LENGTH = 1024  # of a body; what follows does not tell templates apart
 _VARIABLE = re.compile(
     r""""[^"\n]*"|'[^'\n]*'|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b"""
     r"""|\b0x[0-9a-fA-F]+\b|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{6,}\b|\d+"""
 )
-_DIGITS = {ord(digit): "0" for digit in "123456789"}
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 
 def stable_id(*parts: bytes) -> int:
@@ -35,7 +36,14 @@ def stable_id(*parts: bytes) -> int:
 
 def mask(body: str) -> str:
     """Replace what varies: numbers, hex, uuids and quoted parts."""
-    return _VARIABLE.sub("<*>", body[:_MASKED_LENGTH])
+    return _VARIABLE.sub("<*>", body)
+
+
+def _given(attributes: Mapping[str, Any]) -> str:
+    for name in _ATTRIBUTES:
+        if name in attributes:
+            return str(attributes[name])
+    return ""
 
 
 class Templates:
@@ -47,23 +55,21 @@ class Templates:
 
     def __init__(self, *, cached: int = 50_000) -> None:
         self._cached = cached
-        self._ids: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+        self._ids: OrderedDict[tuple[str, str | bytes], tuple[int, str]] = OrderedDict()
         self._known: OrderedDict[int, None] = OrderedDict()
         self._new: dict[str, int] = {}
         self._hour = 0
 
     def find(
-        self, service: str, logger: str, body: str, attributes: Mapping[str, Any]
+        self, service: str, logger: str, body: bytes, attributes: Mapping[str, Any]
     ) -> tuple[int, str]:
-        """Return the id and text of a line's template."""
-        given = next((attributes[a] for a in _ATTRIBUTES if a in attributes), None)
-        if isinstance(given, str) and given:
-            slot, template = (logger, given), given
-        else:
-            slot, template = (logger, body[:_MASKED_LENGTH].translate(_DIGITS)), ""
+        """Return the id and text of a line's template; *body* is UTF-8."""
+        template = "" if _GIVEN.isdisjoint(attributes) else _given(attributes)
+        slot: tuple[str, str | bytes]
+        slot = (logger, template or body[:_MASKED_LENGTH].translate(_DIGITS))
         found = self._ids.get(slot)
         if found is None:
-            template = template or mask(body)
+            template = template or mask(body[:_MASKED_LENGTH].decode("utf-8", "ignore"))
             found = self._admit(service, logger, template)
             if found[0] != OTHER:  # a later hour may admit it
                 self._ids[slot] = found

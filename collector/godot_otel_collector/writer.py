@@ -16,14 +16,13 @@ from typing import Any, Literal, cast
 
 import orjson
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from godot_otel import sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
-from godot_otel_collector.batch import Batch, DeadLetter, Row
+from godot_otel_collector.batch import Batch, DeadLetter, Rows
 from godot_otel_collector.decode import COLUMNS
-from godot_otel_collector.group import HEADER, TRAILER, Chunk, Group, prepare
+from godot_otel_collector.group import HEADER, TRAILER, Group, packed_rows, prepare
 from godot_otel_collector.partitions import Calendar
 
 log = logging.getLogger(__name__)
@@ -194,15 +193,16 @@ class Writer:
         for batch in group.batches:
             if whole:
                 batch.dead = [DeadLetter(-1, reason, batch.payload)]
-                batch.rows = []
+                batch.rows = Rows()
                 batch.resources, batch.scopes, batch.templates = {}, {}, {}
                 continue
-            gone = {row.ordinal for row in bad[batch.stream_id]}
+            gone = bad[batch.stream_id]
             batch.dead += [
                 DeadLetter(ordinal, reason, salvage.one(batch.payload, ordinal))
-                for ordinal in sorted(gone)
+                for ordinal in (batch.rows.ordinals[place] for place in sorted(gone))
             ]
-            batch.rows = [row for row in batch.rows if row.ordinal not in gone]
+            kept = (place for place in range(len(batch.rows)) if place not in gone)
+            batch.rows = batch.rows.take(kept)
         found = sum(len(batch.dead) for batch in group.batches)
         log.warning(
             "%d dead letters: %s", found, reason, extra={"action": "dead_lettered"}
@@ -249,8 +249,8 @@ async def _copy_group(connection: store.Connection, group: Group, seq: int) -> N
     chunks = group.chunks
     if not chunks:
         return
-    await _copy(connection, "logs", COLUMNS, (c.packed_rows(seq) for c in chunks))
-    filters = (c.packed_filter(seq) for c in chunks)
+    await _copy(connection, "logs", COLUMNS, (chunk.rows(seq) for chunk in chunks))
+    filters = (chunk.filter(seq) for chunk in chunks)
     await _copy(connection, "word_filters", _FILTER_COLUMNS, filters)
     await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
     if group.traces:
@@ -282,26 +282,23 @@ async def _bury(connection: store.Connection, batches: Sequence[Batch]) -> None:
             await cursor.executemany(cast(Any, sql.query("dead_letter")), letters)
 
 
-async def _refused(connection: store.Connection, rows: list[Row]) -> list[Row]:
-    """Find the rows that Postgres refuses, changing nothing."""
-    if not rows:
-        return []
-    bad: list[Row] = []
+async def _refused(connection: store.Connection, rows: Rows) -> set[int]:
+    """Find the places of rows that Postgres refuses, changing nothing."""
+    bad: set[int] = set()
     async with connection.transaction(force_rollback=True):
-        halves = [rows]
+        halves = [range(len(rows))]
         while halves:
             part = halves.pop()
             try:
                 async with connection.transaction():
-                    packed = Chunk(0, part, 0, b"").packed_rows(0)
+                    packed = packed_rows(rows.packed[part.start : part.stop], 0)
                     await _copy(connection, "logs", COLUMNS, [packed])
             except psycopg.Error as error:
                 if family(error) != "data":
                     raise
                 if len(part) == 1:
-                    bad += part
-                else:
+                    bad.update(part)
+                elif part:
                     middle = len(part) // 2
                     halves += (part[:middle], part[middle:])
-    assert connection.info.transaction_status == TransactionStatus.IDLE
     return bad
