@@ -1,0 +1,224 @@
+"""Reading commands: ``query``, ``trace``, ``traces`` and ``stats``.
+
+Rows go to stdout; what is said about them (cut, how to go on, why empty, how fresh)
+goes to stderr, so that a pipe gets rows alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from godot_otel import query as store_query
+from godot_otel.cli import show
+from godot_otel.query import Filters, Line, Reader
+
+_T = TypeVar("_T", bound=Callable[..., Any])
+_A = TypeVar("_A")
+_TRACE_MAX_LINES = 10_000
+_READ_TOGETHER_RECORDS = store_query.MAX_LIMIT
+
+
+def _common(function: _T) -> _T:
+    for option in (
+        click.option(
+            "--data-dir",
+            type=click.Path(path_type=Path),
+            help="Read the stack of this data directory (GODOT_DATA_DIR).",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+    ):
+        function = option(function)
+    return function
+
+
+def _window(function: _T) -> _T:
+    for option in (
+        click.option("--until", default="", help="Like --since; default: now."),
+        click.option(
+            "--since", default="", help="-15m, -2h, -7d, or ISO 8601 with its zone."
+        ),
+        click.option("--service", default="", help="Name; a trailing * is a prefix."),
+    ):
+        function = option(function)
+    return function
+
+
+def _read(
+    data_dir: Path | None, ask: Callable[[Reader], Coroutine[Any, Any, _A]]
+) -> _A:
+    """Ask the store; the one place where a command enters asyncio."""
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
+
+    async def run() -> _A:
+        async with Reader(data_dir=data_dir) as reader:
+            return await ask(reader)
+
+    return asyncio.run(run())
+
+
+def _say(*sentences: str | None) -> None:
+    for sentence in sentences:
+        if sentence:
+            click.echo(show.plain(sentence), err=True)
+
+
+@click.command()
+@click.option("--trace-id", default="", help="32 hex digits or their first 8 or more.")
+@click.option("--logger", default="", help="Name of the logger; * as in --service.")
+@click.option("--environment", default="")
+@click.option("--level", default="", help="At least TRACE DEBUG INFO WARN ERROR FATAL.")
+@_window
+@click.option("--search", default="", help='Whole words, all of them; "in a row".')
+@click.option(
+    "--where", multiple=True,
+    help="key=value key!=value key~regex key>n key<n 'key exists'; up to 8 times.",
+)  # fmt: skip # one option
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1))
+@click.option("--cursor", default="", help="Go on where an earlier answer ended.")
+@_common
+def query(
+    service: str, limit: int, cursor: str, as_json: bool, data_dir: Path | None,
+    **given: Any,
+) -> None:  # fmt: skip # the rest are filters by their names
+    """Find log lines, newest first; of the last hour unless told otherwise.
+
+    With --json stdout has one object a line; how to go on (--cursor) is on stderr.
+    """
+    filters = store_query.parse(component=service, **given)
+
+    async def ask(reader: Reader) -> tuple[list[Line], store_query.Page]:
+        return await _lines(reader, filters, limit, "newest", cursor)
+
+    lines, page = _read(data_dir, ask)
+    show.lines(lines, as_json=as_json)
+    _say(*page.notes)
+    if page.searched_to:
+        _say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
+    _say(_fresh(page.ingest), page.next_cursor and f"more: --cursor {page.next_cursor}")
+
+
+async def _lines(
+    reader: Reader, filters: Filters, limit: int, order: str, cursor: str = ""
+) -> tuple[list[Line], store_query.Page]:
+    """Read page after page until there are *limit* lines."""
+    found: list[Line] = []
+    while True:
+        page = await store_query.logs(
+            reader,
+            filters,
+            limit=min(limit - len(found), _READ_TOGETHER_RECORDS),
+            order=order,
+            cursor=cursor,
+        )
+        found += page.lines
+        # A page that is not full ran out of time: say so instead of going on for ever.
+        if not page.next_cursor or len(found) >= limit or page.searched_to:
+            return found, page
+        cursor = page.next_cursor
+
+
+def _fresh(ingest: store_query.Ingest) -> str | None:
+    return ingest.sentence() if ingest.queue_depth or ingest.dropped else None
+
+
+@click.command()
+@click.argument("trace_id", default="", metavar="[ID]")
+@click.option("--last", is_flag=True, help="The trace that wrote last.")
+@click.option("--error", is_flag=True, help="With --last: that wrote an error.")
+@_common
+def trace(
+    trace_id: str, last: bool, error: bool, as_json: bool, data_dir: Path | None
+) -> None:
+    """Show the lines of one trace, of all services, in time order."""
+    if bool(trace_id) == last or (error and not last):
+        raise store_query.FilterError(
+            "name one trace id, or --last, or --last with --error"
+        )
+    if trace_id:
+        store_query.parse(trace_id=trace_id)  # refused before anything is asked
+
+    async def ask(
+        reader: Reader,
+    ) -> tuple[store_query.TraceLines | None, list[Line], store_query.Page | None]:
+        wanted = trace_id
+        if last:
+            newest = await store_query.last_trace(reader, errors=error)
+            if newest is None:
+                return None, [], None
+            wanted = newest.id
+        filters = store_query.parse(trace_id=wanted)
+        found = await store_query.trace(reader, filters, limit=_READ_TOGETHER_RECORDS)
+        if found.trace is None or not found.page.next_cursor:
+            return found, found.page.lines, found.page
+        whole = store_query.parse(trace_id=found.trace.id)
+        lines, page = await _lines(reader, whole, _TRACE_MAX_LINES, "oldest")
+        return found, lines, page
+
+    found, lines, page = _read(data_dir, ask)
+    if found is None or found.trace is None or page is None:
+        _say(*(page.notes if page else ["no trace is stored yet"]))
+        sys.exit(1)
+    show.trace(found.trace, lines, as_json=as_json)
+    _say(_fresh(page.ingest))
+    if len(lines) < found.trace.lines:
+        _say(f"{len(lines)} of {found.trace.lines} lines shown")
+
+
+@click.command()
+@_window
+@click.option("--errors", is_flag=True, help="Only traces with an error.")
+@click.option(
+    "--sort", type=click.Choice(["recent", "errors"]), default="recent",
+    show_default=True,
+)  # fmt: skip # one option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
+@click.option("--cursor", default="", help="Go on where an earlier answer ended.")
+@_common
+def traces(
+    service: str, since: str, until: str, errors: bool, sort: str, limit: int,
+    cursor: str, as_json: bool, data_dir: Path | None,
+) -> None:  # fmt: skip # nine flags
+    """Find traces, the one that wrote last first."""
+    filters = store_query.parse(component=service, since=since, until=until)
+
+    async def ask(reader: Reader) -> store_query.Traces:
+        return await store_query.traces(
+            reader, filters, errors=errors, sort=sort, limit=limit, cursor=cursor
+        )
+
+    page = _read(data_dir, ask)
+    show.traces(page.traces, as_json=as_json)
+    _say(*page.notes, _fresh(page.ingest))
+    _say(page.next_cursor and f"more: --cursor {page.next_cursor}")
+
+
+@click.command()
+@_window
+@click.option("--environment", default="")
+@_common
+def stats(
+    service: str, since: str, until: str, environment: str, as_json: bool,
+    data_dir: Path | None,
+) -> None:  # fmt: skip # six flags
+    """Count lines by level and service; minutes count whole."""
+    filters = store_query.parse(
+        component=service, since=since, until=until, environment=environment
+    )
+
+    async def ask(reader: Reader) -> store_query.Stats:
+        return await store_query.stats(reader, filters)
+
+    counted = _read(data_dir, ask)
+    if as_json:
+        click.echo(json.dumps(counted.as_json(), ensure_ascii=False))
+        return
+    show.stats(counted)
+    _say(*counted.notes)

@@ -1,0 +1,158 @@
+"""How rows look: coloured columns in local time on a terminal, plain UTC in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from godot_otel.query import LEVELS, Line, Stats, Trace, rfc3339, sanitize
+
+_COLOURS = {
+    "TRACE": "dim", "DEBUG": "dim", "INFO": "green", "WARN": "yellow",
+    "ERROR": "bold red", "FATAL": "bold white on red",
+}  # fmt: skip # a level beside its colour
+
+
+def plain(text: str) -> str:
+    """Text without what could control a terminal or break a line."""
+    return sanitize.line(text)
+
+
+def terminal() -> bool:
+    """Whether a person looks at stdout."""
+    return sys.stdout.isatty()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def lines(found: Sequence[Line], *, as_json: bool) -> None:
+    """Print lines in the order given."""
+    if as_json:
+        now = datetime.now(UTC)
+        for one in found:
+            click.echo(_json(one.as_json(now)))
+    elif terminal():
+        rows = [[_local(one.time), *_columns(one), _trace(one)] for one in found]
+        _grid(["time", "level", "service", "logger", "line", "trace"], rows)
+        _say_zone(found)
+    else:
+        for one in found:
+            when = rfc3339(one.time, one.nanos)
+            click.echo(" ".join([when, *map(str, _columns(one)), _trace(one)]))
+
+
+def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
+    """Print one trace's lines with their distance from its first one."""
+    if as_json:
+        lines(found, as_json=True)
+        return
+    facts = summary.as_json()
+    start = _local(summary.first) if terminal() else facts["start"]
+    click.echo(
+        f"trace {summary.id}  {start}  {facts['duration_ms']} ms"
+        f"  lines {summary.lines}  errors {summary.errors}"
+    )
+    rows = [[_offset(one.time - summary.first), *_columns(one)] for one in found]
+    if terminal():
+        _grid(["", "level", "service", "logger", "line"], rows)
+        _say_zone(found)
+        return
+    for row in rows:
+        click.echo(" ".join(map(str, row)))
+
+
+def traces(found: Sequence[Trace], *, as_json: bool) -> None:
+    """Print one line for each trace."""
+    if as_json:
+        for one in found:
+            click.echo(_json(one.as_json()))
+        return
+    rows: list[list[str | Text]] = []
+    for one in found:
+        facts = one.as_json()
+        start = _local(one.first) if terminal() else facts["start"]
+        errors = Text(str(one.errors), "bold red" if one.errors else "")
+        numbers: list[str | Text] = [
+            f"{facts['duration_ms']} ms",
+            str(one.lines),
+            errors,
+        ]
+        rows.append([one.id, start, *numbers, plain(", ".join(one.components))])
+    if terminal():
+        _grid(["trace", "start", "duration", "lines", "errors", "services"], rows)
+        return
+    for row in rows:
+        click.echo(" ".join(map(str, row)))
+
+
+def stats(counted: Stats) -> None:
+    """Print counts as a table, then how full and fresh the store is."""
+    names = [name for name in (*LEVELS, "UNKNOWN") if name in counted.levels]
+    rows = []
+    for one in counted.components:
+        seen = rfc3339(one.last_seen) if one.last_seen else "-"
+        numbers = [str(one.levels.get(name, 0)) for name in names]
+        rows.append([plain(one.name), *numbers, seen])
+    rows.append(["(all)", *(str(counted.levels[name]) for name in names), ""])
+    _grid(["service", *names, "last seen"], rows)
+    if counted.omitted:
+        click.echo(f"{counted.omitted} services with fewer lines are not shown")
+    storage = counted.storage
+    oldest = rfc3339(storage.oldest) if storage.oldest else "-"
+    click.echo(counted.ingest.sentence())
+    click.echo(
+        f"store: {storage.bytes / 1e6:.1f} MB in {storage.partitions} partitions,"
+        f" oldest line {oldest}, keeps {storage.retention_days} days"
+    )
+
+
+def _columns(one: Line) -> list[str | Text]:
+    level = one.level or "-"
+    said = plain(one.body)
+    if one.attributes:
+        said += "  " + plain(_json(one.attributes))
+    return [
+        Text(f"{level:<5}", _COLOURS.get(level, "")),
+        plain(one.service),
+        plain(one.logger) or "-",
+        said,
+    ]
+
+
+def _trace(one: Line) -> str:
+    return (one.trace_id or "-")[:8] if terminal() else one.trace_id or "-"
+
+
+def _local(time: datetime) -> str:
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+
+
+def _offset(distance: timedelta) -> str:
+    return f"+{distance / timedelta(milliseconds=1):.1f}ms"
+
+
+def _say_zone(found: Sequence[Line]) -> None:
+    if found:
+        zone = found[0].time.astimezone()
+        click.echo(f"times are local ({zone:%Z}, UTC{zone:%z})", err=True)
+
+
+def _grid(titles: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    """Align columns; in a pipe without colours, wrapping or markup."""
+    console = Console(highlight=False, markup=False, width=None if terminal() else 1000)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in titles:
+        table.add_column(title, no_wrap=title != "line", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    console.print(table)

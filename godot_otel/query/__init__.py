@@ -1,0 +1,58 @@
+"""Questions to the store: filters become SQL here and nowhere else.
+
+Next station of everything stored; the doors ``cli``, ``mcp`` and ``web`` read through
+it. Every answer says its window, whether it was cut, how to go on, and how fresh it is.
+"""
+
+from __future__ import annotations
+
+from godot_otel.query.filters import (
+    LEVELS,
+    Condition,
+    FilterError,
+    Filters,
+    Text,
+    parse,
+)
+from godot_otel.query.freshness import Ingest
+from godot_otel.query.line import Line, age, rfc3339
+from godot_otel.query.logs import MAX_LIMIT, Page, logs
+from godot_otel.query.reader import Reader, TooSlowError
+from godot_otel.query.stats import Stats, stats
+from godot_otel.query.tail import Tail, logs_after
+from godot_otel.query.traces import (
+    Trace,
+    TraceLines,
+    Traces,
+    last_trace,
+    trace,
+    traces,
+)
+
+__all__ = [
+    "LEVELS",
+    "MAX_LIMIT",
+    "Condition",
+    "FilterError",
+    "Filters",
+    "Ingest",
+    "Line",
+    "Page",
+    "Reader",
+    "Stats",
+    "Tail",
+    "Text",
+    "TooSlowError",
+    "Trace",
+    "TraceLines",
+    "Traces",
+    "age",
+    "last_trace",
+    "logs",
+    "logs_after",
+    "parse",
+    "rfc3339",
+    "stats",
+    "trace",
+    "traces",
+]

@@ -1,0 +1,117 @@
+"""Why an answer is empty: not arrived yet, gone, misspelt, or filtered away."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime
+
+from godot_otel import store
+from godot_otel.query.clauses import Clauses, name_clause
+from godot_otel.query.filters import Filters
+from godot_otel.query.freshness import Ingest
+from godot_otel.query.line import rfc3339
+from godot_otel.query.reader import fetch
+
+_NEAR = 3
+_KNOWN_MAX = 5000
+
+
+async def why_empty(
+    connection: store.Connection,
+    filters: Filters,
+    since: datetime | None,
+    until: datetime | None,
+    facts: Ingest,
+) -> list[str]:
+    """Sentences that name the likely causes, the likeliest first."""
+    notes = []
+    if facts.queue_depth:
+        notes.append(
+            f"not arrived yet: {facts.queue_depth} records wait in the queue,"
+            f" the oldest for {facts.oldest_lag_s or 0:.1f} s; ask again"
+        )
+    kept = await _kept(connection)
+    if kept is None:
+        return [*notes, "the store holds no lines yet"]
+    oldest, days = kept
+    if until and until <= oldest:
+        notes.append(
+            f"expired: the store keeps {days} days, and nothing from before"
+            f" {rfc3339(oldest)}"
+        )
+    notes += await _unknown_names(connection, filters)
+    if filters.trace is not None:
+        notes.append(
+            f"no such line of trace {filters.trace.hex}: never stored, filtered away,"
+            f" or expired (the store keeps {days} days, since {rfc3339(oldest)})"
+        )
+    elif not notes:
+        notes += await _narrow(connection, filters, since, until)
+    return notes
+
+
+async def _kept(connection: store.Connection) -> tuple[datetime, int] | None:
+    rows = await fetch(
+        connection,
+        "SELECT greatest(min(lower), now() - make_interval(days => retention_days)),"
+        " retention_days FROM partitions, settings WHERE parent = 'logs'"
+        " GROUP BY retention_days",
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def _unknown_names(connection: store.Connection, filters: Filters) -> list[str]:
+    notes = []
+    for title, column, name in (
+        ("component", "service", filters.component),
+        ("environment", "environment", filters.environment),
+        ("version", "version", filters.version),
+    ):
+        if not name:
+            continue
+        rows = await fetch(
+            connection,
+            "SELECT DISTINCT {column} FROM resources LIMIT %s",
+            [_KNOWN_MAX],
+            column=column,
+        )
+        known = [value for (value,) in rows]
+        wanted = name.removesuffix("*")
+        if name in known or (
+            name != wanted and any(one.startswith(wanted) for one in known)
+        ):
+            continue
+        near = difflib.get_close_matches(wanted, known, _NEAR, 0.5)
+        hint = f", did you mean {' or '.join(map(repr, near))}?" if near else ""
+        notes.append(f"no such {title}: {name!r}{hint}")
+    return notes
+
+
+async def _narrow(
+    connection: store.Connection,
+    filters: Filters,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[str]:
+    """Say how many lines the window holds without the finer filters."""
+    clauses = Clauses()
+    clauses.add("minute >= date_trunc('minute', %s::timestamptz)", since or until)
+    clauses.add("minute < coalesce(%s::timestamptz, 'infinity')", until)
+    if filters.component:
+        name_clause(clauses, "service", filters.component)
+    if filters.environment:
+        clauses.add("environment = %s", filters.environment)
+    rows = await fetch(
+        connection,
+        "SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE severity >= %s), 0)"
+        " FROM log_counts WHERE {clauses}",
+        [filters.severity, *clauses.values],
+        clauses=clauses,
+    )
+    lines, severe = rows[0]
+    whose = f" of {filters.component!r}" if filters.component else ""
+    if not lines:
+        return [f"no lines{whose} in this window at all; widen it"]
+    if filters.severity and not severe:
+        return [f"the window has {lines} lines{whose}, all below this level"]
+    return [f"filtered away: the window has {lines} lines{whose} without them"]

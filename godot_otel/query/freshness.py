@@ -1,0 +1,100 @@
+"""How fresh an answer is: what still waits in the queue, and what was dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from godot_otel import store
+from godot_otel.query.line import rfc3339
+from godot_otel.query.reader import Reader, fetch
+
+_RECENT_BATCHES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """The way into the store at the moment of an answer; None: could not be asked."""
+
+    queue_depth: int | None
+    queue_bytes: int | None
+    capacity: int | None
+    oldest_lag_s: float | None
+    dropped_by_reason: dict[str, int] = field(default_factory=dict)
+    """Records that applications gave up, as they count them themselves."""
+    last_stored: datetime | None = None
+
+    @property
+    def dropped(self) -> int:
+        """All drops together."""
+        return sum(self.dropped_by_reason.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that every door gives."""
+        return {
+            "queue_depth": self.queue_depth,
+            "queue_bytes": self.queue_bytes,
+            "capacity": self.capacity,
+            "oldest_lag_s": self.oldest_lag_s,
+            "dropped_by_reason": self.dropped_by_reason,
+            "last_stored": rfc3339(self.last_stored) if self.last_stored else None,
+        }
+
+    def sentence(self) -> str:
+        """The same for people, in one line."""
+        if self.queue_depth is None:
+            said = "queue: cannot be asked"
+        elif self.queue_depth:
+            said = f"queue: {self.queue_depth} records wait to be stored"
+            said += f", the oldest for {self.oldest_lag_s or 0:.1f} s"
+        else:
+            said = "queue: empty"
+        if self.dropped:
+            said += f"; {self.dropped} records dropped by applications"
+        return said
+
+
+async def ingest(
+    reader: Reader, connection: store.Connection, since: datetime | None
+) -> Ingest:
+    """Ask queue and store; drops are of the applications heard of after *since*."""
+    depth = await reader.depth()
+    dropped = await fetch(
+        connection,
+        "SELECT key, sum(value::numeric)::bigint FROM emitters, jsonb_each_text("
+        "CASE jsonb_typeof(counters -> 'dropped') WHEN 'object'"
+        " THEN counters -> 'dropped' ELSE '{}' END) AS reasons"
+        r" WHERE value ~ '^\d{1,15}$'"
+        " AND last_seen >= coalesce(%s::timestamptz, '-infinity')"
+        " GROUP BY key HAVING sum(value::numeric) > 0 ORDER BY key",
+        [since],
+    )
+    return Ingest(
+        queue_depth=depth.records if depth else None,
+        queue_bytes=depth.bytes if depth else None,
+        capacity=depth.max_records if depth else None,
+        oldest_lag_s=depth.oldest_age_seconds if depth else None,
+        dropped_by_reason=dict(dropped),
+        last_stored=await _last_stored(connection),
+    )
+
+
+async def _last_stored(connection: store.Connection) -> datetime | None:
+    """When the newest batches were stored.
+
+    Ids of batches begin with their time: today's are in one or two partitions.
+    """
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    for after in (yesterday, datetime(1970, 1, 1, tzinfo=UTC)):
+        first = UUID(int=int(after.timestamp() * 1000) << 80)
+        rows = await fetch(
+            connection,
+            "SELECT max(stored_at) FROM (SELECT stored_at FROM batches"
+            " WHERE home = 0 AND batch_id >= %s ORDER BY batch_id DESC LIMIT %s) AS b",
+            [first, _RECENT_BATCHES],
+        )
+        if rows[0][0] is not None:
+            return rows[0][0]  # type: ignore[no-any-return] # max of a timestamptz
+    return None

@@ -1,0 +1,87 @@
+"""A log line as every door gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from godot_otel.query.cursor import Position
+from godot_otel.query.filters import level_name
+
+COLUMNS = (
+    "l.time, l.time_nanos, l.seq, l.severity, l.environment, l.service, l.logger,"
+    " l.body, l.trace_id, l.span_id, l.attributes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One stored record."""
+
+    time: datetime
+    nanos: int
+    seq: int
+    severity: int
+    environment: str
+    service: str
+    logger: str
+    body: str
+    trace_id: str | None = None
+    span_id: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> Line:
+        """Make a line of a row of COLUMNS."""
+        *plain, trace_id, span_id, attributes = row
+        return cls(  # type: ignore[call-arg] # the first eight, as they come
+            *plain,
+            None if trace_id is None else trace_id.hex,
+            None if span_id is None else bytes(span_id).hex(),
+            attributes or {},
+        )
+
+    @property
+    def level(self) -> str:
+        """The usual name of the severity."""
+        return level_name(self.severity)
+
+    @property
+    def position(self) -> Position:
+        """Where this line stands among all."""
+        return Position(self.time, self.nanos, self.seq)
+
+    def as_json(self, now: datetime | None = None) -> dict[str, Any]:
+        """The fixed shape, in its fixed order, that scripts and agents lean on."""
+        return {
+            "time": rfc3339(self.time, self.nanos),
+            "service": self.service,
+            "environment": self.environment,
+            "level": self.level,
+            "severity": self.severity,
+            "logger": self.logger,
+            "body": self.body,
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+            "attributes": self.attributes,
+            "seq": self.seq,
+            "age": age((now or datetime.now(UTC)) - self.time),
+        }
+
+
+def rfc3339(time: datetime, nanos: int | None = None) -> str:
+    """Write a time in UTC; with its digits below the second where *nanos* is given."""
+    utc = time.astimezone(UTC)
+    if nanos is None:
+        return f"{utc:%Y-%m-%dT%H:%M:%S}Z"
+    return f"{utc:%Y-%m-%dT%H:%M:%S.%f}{nanos:03d}Z"
+
+
+def age(distance: timedelta) -> str:
+    """Write how long ago in one unit: 3m; a time still to come is 0s."""
+    seconds = max(0, int(distance.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,217 @@
+"""The way to the store for those who only read: found anew, bounded, honest when away.
+
+A reader outlives the store: it starts without one, and answers once there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, cast
+
+import psycopg
+from psycopg_pool import PoolTimeout
+from redis.exceptions import RedisError
+
+from godot_otel import settings, state, store
+from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
+from godot_otel.query.filters import FilterError
+from godot_otel.query.line import rfc3339
+from godot_otel.queue import Depth, Queue
+
+CONNECT_TIMEOUT = 1.8  # with the queue's, below the 3 s in which every door answers
+QUEUE_TIMEOUT = 0.8
+STATEMENT_TIMEOUT = "10s"  # where the role has none of its own
+
+# One round trip before each answer. Reading stays reading even with the owner's DSN,
+# and a client that gave up cannot leave a statement running for ever.
+_PREPARE = """
+SELECT set_config('TimeZone', 'UTC', false), set_config('jit', 'off', false),
+       set_config('default_transaction_read_only', 'on', false),
+       CASE WHEN current_setting('statement_timeout') = '0'
+            THEN set_config('statement_timeout', %s, false) END
+"""
+
+
+class TooSlowError(GodotError):
+    """The store stopped this after its statement timeout; narrow time or filters."""
+
+
+class Reader:
+    """Reads one store; ``async with`` closes its connections.
+
+    Without *dsn*, each question looks where the store is: GODOT_POSTGRES_READER_DSN,
+    GODOT_POSTGRES_DSN, then the running stack of *data_dir*; likewise the queue.
+    """
+
+    def __init__(
+        self,
+        dsn: str | None = None,
+        redis_url: str | None = None,
+        *,
+        data_dir: Path | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._redis_url = redis_url
+        self._data_dir = data_dir
+        self._pool: tuple[str, store.Pool] | None = None
+        self._queue: tuple[str, Queue] | None = None
+        self._away_since: datetime | None = None
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool:
+            await self._pool[1].close(timeout=1.0)
+        if self._queue:
+            await self._queue[1].close()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[store.Connection]:
+        """Lend a connection in autocommit mode for one answer.
+
+        Raises:
+            StoreUnreachableError: there is no store, or it does not answer; within
+                3 s, with the time since when and what the queue holds meanwhile.
+            TooSlowError: a statement passed its timeout.
+            SchemaError: the database is no store yet.
+        """
+        pool = await self._open_pool()
+        try:
+            connection = await _take(pool)
+        except (PoolTimeout, TimeoutError, psycopg.OperationalError):
+            raise await self._unreachable() from None
+        try:
+            await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
+            self._away_since = None
+            yield connection
+        except psycopg.errors.QueryCanceled:
+            raise TooSlowError from None
+        except psycopg.errors.UndefinedTable:
+            sentence = "the store has no schema yet: run `godot-otel migrate`."
+            raise SchemaError(sentence) from None
+        except psycopg.errors.InvalidRegularExpression:
+            raise FilterError("where: that is no regular expression") from None
+        except psycopg.OperationalError:
+            raise await self._unreachable() from None
+        except psycopg.Error as error:
+            # Its text may quote stored data; the code says what went wrong.
+            raise GodotError(f"the store refused ({error.sqlstate})") from None
+        finally:
+            await pool.putconn(connection)
+
+    async def depth(self) -> Depth | None:
+        """Say how full the queue is; None when there is none to ask."""
+        url = self._redis_url or self._setting("redis_url")
+        if not url:
+            return None
+        if self._queue is None or self._queue[0] != url:
+            self._queue = (url, Queue(url))
+        try:
+            async with asyncio.timeout(QUEUE_TIMEOUT):
+                return await self._queue[1].depth()
+        except (RedisError, OSError, TimeoutError):
+            return None
+
+    def _state(self, key: str) -> Any:
+        found = state.read(self._data_dir or settings.data_dir())
+        return (found or {}).get(key)
+
+    def _setting(self, *names: str) -> str | None:
+        """The first of these that is set, here or by a running stack.
+
+        A data directory that the caller named goes before the environment.
+        """
+        here = [settings.value(name) for name in names]
+        running = [self._state(name) for name in names]
+        places = running if self._data_dir else here + running
+        return next((str(value) for value in places if value), None)
+
+    def _find(self) -> str:
+        found = self._dsn or self._setting("postgres_reader_dsn", "postgres_dsn")
+        if found is None:
+            where = self._data_dir or settings.data_dir()
+            raise StoreUnreachableError(
+                f"nothing runs in {where} and GODOT_POSTGRES_READER_DSN is not set:"
+                " start everything with `godot-otel up`"
+            )
+        return found
+
+    async def _open_pool(self) -> store.Pool:
+        dsn = self._find()
+        async with self._lock:
+            if self._pool is None or self._pool[0] != dsn:
+                store.place(dsn)  # a malformed one is said now, not tried for ever
+                if self._pool:
+                    await self._pool[1].close(timeout=1.0)
+                self._pool = (dsn, await store.open_pool(dsn))
+            return self._pool[1]
+
+    async def _unreachable(self) -> StoreUnreachableError:
+        self._away_since = self._away_since or datetime.now(UTC)
+        sentence = f"store unreachable since {rfc3339(self._away_since)}"
+        depth = await self.depth()
+        if depth is not None:
+            sentence += f", {depth.records} records queued, nothing lost"
+        else:
+            sentence += "; the queue cannot be asked either"
+        if self._dsn is None:
+            sentence += (
+                " (`godot-otel up` starts a stack, `godot-otel status` says more)"
+            )
+        return StoreUnreachableError(sentence)
+
+
+async def _take(pool: store.Pool) -> store.Connection:
+    """Get a connection in time, also from a server that accepts and says nothing.
+
+    Cancelling psycopg waits for the server's word, so a late task is left to end by
+    itself and hands its connection back.
+    """
+    task = asyncio.ensure_future(pool.getconn(timeout=CONNECT_TIMEOUT))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=CONNECT_TIMEOUT + 0.2)
+    except asyncio.CancelledError:
+        _abandon(pool, task)
+        raise
+    if not done:
+        _abandon(pool, task)
+        raise TimeoutError
+    return task.result()
+
+
+_late: set[asyncio.Future[Any]] = set()  # the loop itself holds tasks only weakly
+
+
+def _abandon(pool: store.Pool, task: asyncio.Task[store.Connection]) -> None:
+    async def give_back() -> None:
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await pool.putconn(await task)
+
+    task.cancel()
+    late = asyncio.ensure_future(give_back())
+    _late.add(late)
+    late.add_done_callback(_late.discard)
+
+
+async def fetch(
+    connection: store.Connection,
+    statement: str,
+    values: Sequence[Any] = (),
+    **clauses: object,
+) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows.
+
+    ``{name}`` in the statement is replaced by the clauses of that name: text that
+    ``clauses.py`` made, with a placeholder for each value. Never prepared on the
+    server: a generic plan would lock every partition before it pruned them.
+    """
+    if clauses:
+        statement = statement.format(**clauses)
+    cursor = await connection.execute(cast(Any, statement), values, prepare=False)
+    return cast("list[tuple[Any, ...]]", await cursor.fetchall())

@@ -1,0 +1,111 @@
+"""The time slices a question touches: partitions cut to its window, in its order.
+
+One statement reads one slice and so locks one partition: many readers at once stay far
+from the server's lock table, and answers come early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from godot_otel import store
+from godot_otel.query.cursor import Position
+from godot_otel.query.filters import FilterError, TraceIds
+from godot_otel.query.reader import fetch
+
+MICROSECOND = timedelta(microseconds=1)
+_CANDIDATES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """[lower, upper) of a window, inside one partition's [floor, ceiling)."""
+
+    floor: datetime
+    ceiling: datetime
+    lower: datetime
+    upper: datetime
+
+    def cut(self, lower: datetime | None, upper: datetime | None) -> Slice:
+        """Narrow the slice; it is empty when its bounds cross."""
+        return replace(
+            self,
+            lower=max(self.lower, lower) if lower else self.lower,
+            upper=min(self.upper, upper) if upper else self.upper,
+        )
+
+
+async def slices(
+    connection: store.Connection,
+    parent: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[Slice]:
+    """The partitions of *parent* within a window, oldest first."""
+    rows = await fetch(
+        connection,
+        "SELECT lower, upper FROM partitions WHERE parent = %s"
+        " AND upper > coalesce(%s::timestamptz, '-infinity')"
+        " AND lower < coalesce(%s::timestamptz, 'infinity') ORDER BY lower",
+        [parent, since, until],
+    )
+    whole = (Slice(lower, upper, lower, upper) for lower, upper in rows)
+    return [piece.cut(since, until) for piece in whole]
+
+
+def ahead(
+    pieces: Iterable[Slice], position: Position | None, *, newest: bool
+) -> list[Slice]:
+    """What is still to be read after *position*, in reading order."""
+    lower = None if position is None or newest else position.time
+    upper = position.time + MICROSECOND if position and newest else None
+    left = [piece.cut(lower, upper) for piece in pieces]
+    left = [piece for piece in left if piece.lower < piece.upper]
+    return sorted(left, key=lambda piece: piece.lower, reverse=newest)
+
+
+async def trace_slices(
+    connection: store.Connection,
+    trace_id: UUID,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[Slice]:
+    """Where the lines of a trace are, without asking every partition."""
+    rows = await fetch(
+        connection,
+        "SELECT p.lower, p.upper, min(t.first), max(t.last) FROM trace_index AS t"
+        " JOIN partitions AS p ON p.parent = 'logs'"
+        " AND t.first >= p.lower AND t.first < p.upper"
+        " WHERE t.trace_id = %s GROUP BY p.lower, p.upper ORDER BY p.lower",
+        [trace_id],
+    )
+    whole = (Slice(low, up, first, last + MICROSECOND) for low, up, first, last in rows)
+    pieces = (piece.cut(since, until) for piece in whole)
+    return [piece for piece in pieces if piece.lower < piece.upper]
+
+
+async def whole_trace_id(connection: store.Connection, ids: TraceIds) -> UUID | None:
+    """Find the one stored trace that a prefix means; None when there is none.
+
+    Raises:
+        FilterError: there are several; the message lists them.
+    """
+    if ids.whole:
+        return ids.low
+    rows = await fetch(
+        connection,
+        "SELECT DISTINCT trace_id FROM trace_index WHERE trace_id BETWEEN %s AND %s"
+        " ORDER BY trace_id LIMIT %s",
+        [ids.low, ids.high, _CANDIDATES],
+    )
+    found = [trace_id.hex for (trace_id,) in rows]
+    if len(found) > 1:
+        more = ", and more" if len(found) == _CANDIDATES else ""
+        listed = ", ".join(found[: _CANDIDATES - 1])
+        raise FilterError(
+            f"trace id: {ids.hex} is the beginning of several: {listed}{more}"
+        )
+    return UUID(found[0]) if found else None

@@ -1,0 +1,17 @@
+"""A store with lines in it, and a reader of it."""
+
+import pytest
+from fix_lines import Lines
+
+from godot_otel import query
+
+
+@pytest.fixture
+def lines(store_dsn: str) -> Lines:
+    return Lines(store_dsn)
+
+
+@pytest.fixture
+async def reader(store_dsn: str):
+    async with query.Reader(store_dsn) as made:
+        yield made
