@@ -20,7 +20,7 @@ OWNER = "godot"
 ENVIRON: Mapping[str, str] = {"LC_ALL": "C", "PATH": os.defpath}
 _OURS = (
     "data",
-    "data.partial",
+    "data.partial-*",
     "initial-password",
     "binaries-*",
     "postgresql.conf",
@@ -88,9 +88,9 @@ class Cluster:
 
         The password goes through a file that only the account reads.
         """
-        partial = self.place / "data.partial"
-        if partial.exists():
-            shutil.rmtree(partial)
+        for ruin in self.place.glob("data.partial-*"):
+            shutil.rmtree(ruin, ignore_errors=True)  # its initdb may still be running
+        partial = self.place / f"data.partial-{os.getpid()}"
         unprivileged.own_folder(partial, 0o700, self.account)
         secret = self.place / "initial-password"
         secret.unlink(missing_ok=True)

@@ -112,11 +112,12 @@ def test_the_lock_of_a_server_whose_pid_is_now_anothers_does_not_stop_it(postgre
 
 
 def test_a_killed_initdb_leaves_nothing_that_stands_in_the_way(postgres):
-    partial = postgres.cluster.directory / "data.partial"
+    partial = postgres.cluster.directory / "data.partial-1"
     partial.mkdir(parents=True)
     (partial / "PG_VERSION").write_text("18\n")
     postgres.start()
     assert ask(postgres.owner_dsn, "SELECT 1") == 1
+    assert not partial.exists()
 
 
 @as_root

@@ -38,7 +38,7 @@ def add_data(state):
         connection.execute("CREATE TABLE kept AS SELECT 42")
 
 
-def has_data(state):
+def check_data(state):
     with redis.Redis.from_url(state["redis_url"]) as client:
         assert client.xlen("kept") == 1
     with psycopg.connect(state["postgres_dsn"]) as connection:
@@ -125,7 +125,7 @@ def test_after_kill_9_of_up_the_next_one_is_ready_with_all_data(machine):
     machine.up()
     assert time.monotonic() - began < 20
     after = machine.state()
-    has_data(after)
+    check_data(after)
     assert {k: v for k, v in after.items() if k not in ("pid", "pids")} == {
         k: v for k, v in before.items() if k not in ("pid", "pids")
     }
@@ -139,7 +139,7 @@ def test_after_kill_9_of_everything_the_next_up_has_all_data(machine):
     for pid in pids(before):
         os.kill(pid, signal.SIGKILL)
     machine.up()
-    has_data(machine.state())
+    check_data(machine.state())
 
 
 def test_a_part_that_dies_comes_back_and_state_says_its_new_pid(machine):
@@ -309,7 +309,7 @@ def test_as_root_it_works_under_a_private_folder_and_wipe_finds_what_lies_outsid
     assert new_machine.run("down").returncode == 0
     up.wait(10)
     new_machine.up()
-    has_data(new_machine.state())
+    check_data(new_machine.state())
     assert new_machine.run("down", "--wipe").returncode == 0
     assert not place.exists()
     assert not new_machine.path.exists()
