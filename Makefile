@@ -1,0 +1,46 @@
+# Each target sets up what it needs in .venv; nothing but Python >= 3.11 has to be there.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: .venv/shop ## a Flask and an aiohttp service, a request through both, and an agent's question
+	@$(BIN)/python examples/shop/demo.py
+
+test: .venv/test ## all tests, with the servers they start themselves
+	@$(BIN)/python -m pytest
+
+lint: .venv/dev ## style, types and who may import whom
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: .venv/dev ## mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+up: .venv/shop ## everything on this machine, in the foreground
+	@$(BIN)/godot-otel up
+
+bench: .venv/test ## the figures of the README
+	$(BIN)/python benchmarks/drain.py
+	$(BIN)/python benchmarks/original.py
+
+clean: ## forget the virtual environment and what was built
+	rm -rf .venv dist build
+
+# A virtual environment with one of the dependency groups; names what it downloads.
+.venv/%: pyproject.toml
+	@start=$$SECONDS; echo "installing into .venv ($*); this downloads about 100 MB"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@start=$$SECONDS; $(BIN)/python -m pip install -q --upgrade 'pip>=25.1'; \
+	$(BIN)/python -m pip install -e '.[all]' --group $* \
+	  | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p'; \
+	echo "installed in $$((SECONDS - start)) s"
+	@touch $@
+
+.PHONY: help demo test lint fix up bench clean
