@@ -33,31 +33,37 @@ async def why_empty(
     kept = await _kept(connection)
     if kept is None:
         return [*notes, "the store holds no lines yet"]
-    oldest, days = kept
-    if until and until <= oldest:
+    horizon, first, days = kept
+    if until and until <= horizon:
         notes.append(
-            f"expired: the store keeps {days} days, and nothing from before"
-            f" {rfc3339(oldest)}"
+            f"expired: the store keeps {days} days, nothing from before"
+            f" {rfc3339(horizon)}"
         )
+    elif until and until <= first:
+        notes.append(f"the store holds nothing from before {rfc3339(first)}")
     notes += await _unknown_names(connection, filters)
     if filters.trace is not None:
         notes.append(
             f"no such line of trace {filters.trace.hex}: never stored, filtered away,"
-            f" or expired (the store keeps {days} days, since {rfc3339(oldest)})"
+            f" or expired (the store keeps {days} days, since {rfc3339(horizon)})"
         )
     elif not notes:
         notes += await _narrow(connection, filters, since, until)
     return notes
 
 
-async def _kept(connection: store.Connection) -> tuple[datetime, int] | None:
+async def _kept(
+    connection: store.Connection,
+) -> tuple[datetime, datetime, int] | None:
+    """Before when lines are expired, before when there never were any, and the days
+    between now and the first."""
     rows = await fetch(
         connection,
-        "SELECT greatest(min(lower), now() - make_interval(days => retention_days)),"
+        "SELECT now() - make_interval(days => retention_days), min(lower),"
         " retention_days FROM partitions, settings WHERE parent = 'logs'"
         " GROUP BY retention_days",
     )
-    return (rows[0][0], rows[0][1]) if rows else None
+    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
 
 async def _unknown_names(connection: store.Connection, filters: Filters) -> list[str]:

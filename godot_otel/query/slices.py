@@ -61,7 +61,9 @@ def ahead(
 ) -> list[Slice]:
     """What is still to be read after *position*, in reading order."""
     lower = None if position is None or newest else position.time
-    upper = position.time + MICROSECOND if position and newest else None
+    upper = None
+    if position is not None and newest:  # one without nanos and seq excludes its time
+        upper = position.time + (MICROSECOND if position.nanos >= 0 else timedelta())
     left = [piece.cut(lower, upper) for piece in pieces]
     left = [piece for piece in left if piece.lower < piece.upper]
     return sorted(left, key=lambda piece: piece.lower, reverse=newest)
