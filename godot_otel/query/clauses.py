@@ -178,9 +178,10 @@ def text_clauses(text: Text) -> Clauses:
     for word in text.all_words():
         if word.isascii():
             clauses.add(
-                '(lower(l.body COLLATE "C") LIKE %s'
+                '(lower(l.body COLLATE "C") LIKE %s AND lower(l.body COLLATE "C") ~ %s'
                 " OR octet_length(l.body) <> length(l.body) OR l.attributes ?| %s)",
                 f"%{word}%",
+                f"(^|[^a-z0-9]){word}([^a-z0-9]|$)",  # asked only where LIKE says yes
                 ["exception.type", "exception.message", "exception.stacktrace"],
             )
     return clauses
