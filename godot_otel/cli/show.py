@@ -44,7 +44,7 @@ def lines(found: Sequence[Line], *, as_json: bool) -> None:
     elif terminal():
         rows = [[_local(one.time), *_columns(one), _trace(one)] for one in found]
         _grid(["time", "level", "service", "logger", "line", "trace"], rows)
-        _say_zone(found)
+        _say_zone([one.time for one in found])
     else:
         for one in found:
             when = rfc3339(one.time, one.nanos)
@@ -65,7 +65,7 @@ def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
     rows = [[_offset(one.time - summary.first), *_columns(one)] for one in found]
     if terminal():
         _grid(["", "level", "service", "logger", "line"], rows)
-        _say_zone(found)
+        _say_zone([one.time for one in found])
         return
     for row in rows:
         click.echo(" ".join(map(str, row)))
@@ -90,6 +90,7 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
         rows.append([one.id, start, *numbers, plain(", ".join(one.components))])
     if terminal():
         _grid(["trace", "start", "duration", "lines", "errors", "services"], rows)
+        _say_zone([one.first for one in found])
         return
     for row in rows:
         click.echo(" ".join(map(str, row)))
@@ -141,9 +142,9 @@ def _offset(distance: timedelta) -> str:
     return f"+{distance / timedelta(milliseconds=1):.1f}ms"
 
 
-def _say_zone(found: Sequence[Line]) -> None:
-    if found:
-        zone = found[0].time.astimezone()
+def _say_zone(times: Sequence[datetime]) -> None:
+    if times:
+        zone = times[0].astimezone()
         click.echo(f"times are local ({zone:%Z}, UTC{zone:%z})", err=True)
 
 
