@@ -36,11 +36,17 @@ class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
         return _next_distro()
 
     def _configure(self, **keywords: Any) -> None:
-        # Here and not only in the configurator: that one may be left unset.
-        if os.environ.setdefault(OTEL_PYTHON_CONFIGURATOR, NAME) == NAME:
-            GodotConfigurator().configure(
-                auto_instrumentation_version=instrumentation_version
-            )
+        """Create the providers, unless another configurator was asked for by name.
+
+        There is no configurator of ours to be found: OpenTelemetry would tell everybody
+        who has another one that ours was not used.
+        """
+        if os.environ.setdefault(OTEL_PYTHON_CONFIGURATOR, NAME) != NAME:
+            return
+        from godot_otel_exporter.providers import set_up
+
+        logging.getLogger(_LOADER).addFilter(_AboutUs())
+        set_up(auto_instrumentation_version=instrumentation_version)
 
     def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
         """Activate one instrumentor; logging's without its effects on the console."""
@@ -49,22 +55,6 @@ class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
             from godot_otel_exporter.tap import move_off_root
 
             move_off_root()
-
-
-class GodotConfigurator:
-    """Creates the providers when ``OTEL_PYTHON_CONFIGURATOR=godot``; else is the next
-    configurator."""
-
-    def configure(self, **keywords: Any) -> None:
-        """Set OpenTelemetry up, or let the next configurator do it."""
-        _quiet_loader()
-        if os.environ.get(OTEL_PYTHON_CONFIGURATOR) == NAME:
-            from godot_otel_exporter.providers import set_up
-
-            set_up(**keywords)
-        else:
-            for entry_point in _others("opentelemetry_configurator")[:1]:
-                entry_point.load()().configure(**keywords)
 
 
 def _next_distro() -> BaseDistro:
@@ -84,7 +74,3 @@ class _AboutUs(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return NAME not in (record.args or ())
-
-
-def _quiet_loader() -> None:
-    logging.getLogger(_LOADER).addFilter(_AboutUs())

@@ -1,0 +1,65 @@
+"""Real processes of the command line, for tests that kill them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.02)
+
+
+def count(dsn: str, table: str = "logs") -> int:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    return row[0]
+
+
+class CollectorProcess:
+    """``godot-otel collect``, ready when made."""
+
+    def __init__(self, folder: Path, redis_url: str, dsn: str, **environ: str) -> None:
+        self.log = folder / "collector.log"
+        ready = folder / f"ready-{time.monotonic_ns()}"
+        environ |= {
+            "GODOT_REDIS_URL": redis_url,
+            "GODOT_POSTGRES_DSN": dsn,
+            "NOTIFY_SOCKET": str(ready),
+        }
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
+            self.log.open("ab") as log,
+        ):
+            notified.bind(str(ready))
+            notified.settimeout(30)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "godot_otel", "collect"],
+                env=os.environ | environ,
+                stdout=log,
+                stderr=log,
+            )
+            assert notified.recv(100) == b"READY=1"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
