@@ -76,6 +76,9 @@ class Batch:
     outside: bool = False
     """The id is outside the ledger's range: it can be no more than a dead letter."""
     rows: Rows = field(default_factory=Rows)
+    """Empty once they are packed; ``Decoder.fill`` makes them again."""
+    stored: int = 0
+    """How many rows are packed."""
     dead: list[DeadLetter] = field(default_factory=list)
     resources: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     scopes: dict[int, tuple[Any, ...]] = field(default_factory=dict)

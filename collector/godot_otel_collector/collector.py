@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 
 from redis.exceptions import RedisError
 
 from godot_otel import notify, queue, store
 from godot_otel.errors import GodotError, StoreUnreachableError
-from godot_otel_collector.batch import Batch, DeadLetter, Rows
-from godot_otel_collector.decode import DAY, Decoder
-from godot_otel_collector.entry import UnknownContractError
-from godot_otel_collector.group import Group, prepare
-from godot_otel_collector.partitions import HOUR, LEDGER_DAYS, Partitions
+from godot_otel_collector.group import Group
+from godot_otel_collector.partitions import Partitions
+from godot_otel_collector.preparer import Preparer
 from godot_otel_collector.reader import Reader
 from godot_otel_collector.writer import MissingPartitionError, StoppedError, Writer
 
@@ -47,7 +44,9 @@ class Collector:
         self._queue = queue.Queue(redis_url)
         self._partitions = Partitions(owner_dsn)
         self._reader = Reader(self._queue, stopping=self._stopping)
-        self._writer = Writer(writer_dsn, stopping=self._stopping)
+        self._writer = Writer(
+            writer_dsn, partitions=self._partitions, stopping=self._stopping
+        )
         self._ready: asyncio.Queue[Group | None] = asyncio.Queue(maxsize=1)
         self.stored_records = 0
 
@@ -61,8 +60,6 @@ class Collector:
         Raises:
             SchemaError: the store's schema and this program do not fit.
         """
-        # Decoding in a thread would make the event loop wait 5 ms for each turn.
-        sys.setswitchinterval(0.001)
         await self._prepare()
         if not self._stopping.is_set():
             notify.ready()
@@ -110,14 +107,16 @@ class Collector:
             return
 
     async def _intake(self) -> None:
-        decoder = Decoder(retention_days=self._partitions.rules.retention_days)
-        while not self._stopping.is_set():
-            deliveries = await self._gather()
-            if not deliveries:
-                continue
-            batches = await asyncio.to_thread(self._decode, decoder, deliveries)
-            if batches:
-                await self._ready.put(await self._prepared(batches))
+        preparer = Preparer(retention_days=self._partitions.rules.retention_days)
+        try:
+            while not self._stopping.is_set():
+                deliveries = await self._gather()
+                if deliveries:
+                    group = await self._prepared(preparer, deliveries)
+                    if group.batches:
+                        await self._ready.put(group)
+        finally:
+            preparer.close()
         await self._ready.put(None)
 
     async def _gather(self) -> list[queue.Delivered]:
@@ -136,38 +135,25 @@ class Collector:
             deliveries += new
         return deliveries
 
-    def _decode(
-        self, decoder: Decoder, deliveries: list[queue.Delivered]
-    ) -> list[Batch]:
-        batches = []
-        for delivery in deliveries:
-            try:
-                batch = decoder.decode(delivery)
-            except UnknownContractError:
-                self._reader.leave_pending(delivery[0])
+    async def _prepared(
+        self, preparer: Preparer, deliveries: list[queue.Delivered]
+    ) -> Group:
+        """Prepare what one transaction writes, and make sure of its partitions."""
+        while True:
+            found = await preparer.prepare(deliveries, self._partitions.logs)
+            for stream_id in found.unknown:
                 log.error(
                     "batch %s is of a newer contract; it stays pending until a newer"
-                    " collector takes it", delivery[0].decode(),
+                    " collector takes it", stream_id.decode(),
                     extra={"action": "unknown_contract"},
                 )  # fmt: skip # one sentence
-                continue
-            _check_ledger_range(batch)
-            batches.append(batch)
-        return batches
+            await self._ensure_partitions(found.moments, found.ids)
+            if found.group is not None:
+                return found.group
+            gone = set(found.unknown)
+            deliveries = [d for d in deliveries if d[0] not in gone]
 
-    async def _prepared(self, batches: list[Batch]) -> Group:
-        """Make sure of the partitions, then of everything one transaction writes."""
-        while True:
-            await self._ensure_partitions(batches)
-            try:
-                return await asyncio.to_thread(prepare, batches, self._partitions.logs)
-            except LookupError:  # dropped meanwhile
-                await self._partitions.create_ahead()
-
-    async def _ensure_partitions(self, batches: list[Batch]) -> None:
-        # Bounds are whole hours, whatever the widths: an hour has one partition.
-        moments = {time // HOUR * HOUR for b in batches for time in b.rows.times}
-        ids = [batch.id for batch in batches if not batch.outside]
+    async def _ensure_partitions(self, moments: set[int], ids: list[bytes]) -> None:
         while True:
             try:
                 return await self._partitions.ensure(moments, ids)
@@ -184,15 +170,16 @@ class Collector:
             await self._write(group)
             entries = [(b.stream_id, b.size, b.records) for b in group.batches]
             await self._reader.acknowledge(entries)
-            self.stored_records += sum(len(batch.rows) for batch in group.batches)
+            self.stored_records += sum(batch.stored for batch in group.batches)
 
     async def _write(self, group: Group) -> None:
         while True:
             try:
-                return await self._writer.write(group, lambda: self._partitions.logs)
-            except MissingPartitionError:
+                return await self._writer.write(group)
+            except MissingPartitionError:  # dropped since the group was prepared
                 await self._partitions.create_ahead()
-                group = await self._prepared(group.batches)
+                ids = [batch.id for batch in group.batches if not batch.outside]
+                await self._ensure_partitions(group.hours(), ids)
 
     async def _maintain(self) -> None:
         """Keep the partitions of the coming hours made; for ever."""
@@ -203,14 +190,3 @@ class Collector:
             except Exception as error:
                 log.warning("maintenance failed, trying again in a minute: %s", error,
                             extra={"action": "maintenance_failed"})  # fmt: skip
-
-
-def _check_ledger_range(batch: Batch) -> None:
-    """A batch older than the ledger cannot be proven new: it becomes a dead letter."""
-    minted = int.from_bytes(batch.id[:6], "big") * 1000
-    received = queue.stream_milliseconds(batch.stream_id) * 1000
-    if not received - LEDGER_DAYS * DAY <= minted <= received + DAY:
-        reason = "batch id is outside the ledger's range"
-        batch.outside = True
-        batch.rows = Rows()
-        batch.dead = [DeadLetter(-1, reason, batch.payload)]

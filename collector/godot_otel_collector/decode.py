@@ -18,7 +18,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 
 from godot_otel import queue, words
 from godot_otel_collector import dictionaries, entry, salvage
-from godot_otel_collector.batch import Batch, DeadLetter, Origin
+from godot_otel_collector.batch import Batch, DeadLetter, Origin, Rows
 from godot_otel_collector.templates import Templates
 from godot_otel_collector.values import cut_values, dumps, json_value
 from godot_otel_collector.values import text as clean
@@ -87,8 +87,13 @@ class Decoder:
             UnknownContractError: version, signal or encoding is not known here.
         """
         batch = entry.envelope(delivery)
-        if batch.dead:
-            return batch
+        if not batch.dead:
+            self.fill(batch)
+        return batch
+
+    def fill(self, batch: Batch) -> None:
+        """Make the rows of a batch, and its dead letters, from its payload."""
+        batch.rows, batch.dead = Rows(), []
         received = queue.stream_milliseconds(batch.stream_id) * 1000
         ordinal = 0
         for group, scope, records in _scopes(batch):
@@ -104,7 +109,6 @@ class Decoder:
                     payload = salvage.request(group, scope, record)
                     batch.dead.append(DeadLetter(ordinal, reason, payload))
                 ordinal += 1
-        return batch
 
     def _record(
         self, batch: Batch, shared: _Scope, record: LogRecord, ordinal: int

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from godot_otel import words
 from godot_otel_collector.batch import Batch, Origin, Rows
-from godot_otel_collector.partitions import Calendar
+from godot_otel_collector.partitions import HOUR, Calendar
 
 CHUNK = 1024
 ERROR = 17  # severity numbers from here on are errors
@@ -80,12 +80,21 @@ class Group:
     counts: bytes = b""
     """Rows of ``log_counts`` in COPY's form."""
 
+    def hours(self) -> set[int]:
+        """The hours whose partitions the rows need, in microseconds."""
+        return {
+            hour
+            for chunk in self.chunks
+            for hour in range(chunk.first // HOUR * HOUR, chunk.last + 1, HOUR)
+        }
+
 
 def prepare(batches: list[Batch], calendar: Calendar) -> Group:
     """Order rows, build filters, count; every row's partition must be in *calendar*."""
     group = Group(batches)
     rows = Rows()
     for batch in batches:
+        batch.stored = len(batch.rows)
         rows.extend(batch.rows)
     if not rows:
         return group

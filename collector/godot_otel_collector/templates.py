@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -49,14 +48,14 @@ def _given(attributes: Mapping[str, Any]) -> str:
 class Templates:
     """Gives every line its template id; bounded in memory and in new templates.
 
-    Lines that differ in their digits alone share one slot of the cache, so that most
-    lines are never masked.
+    Lines that differ in their digits alone are masked once, so most never are.
     """
 
     def __init__(self, *, cached: int = 50_000) -> None:
         self._cached = cached
-        self._ids: OrderedDict[tuple[str, str | bytes], tuple[int, str]] = OrderedDict()
-        self._known: OrderedDict[int, None] = OrderedDict()
+        self._masked: dict[bytes, str] = {}
+        self._found: dict[tuple[str, str, str], tuple[int, str]] = {}
+        self._known: set[int] = set()
         self._new: dict[str, int] = {}
         self._hour = 0
 
@@ -64,30 +63,37 @@ class Templates:
         self, service: str, logger: str, body: bytes, attributes: Mapping[str, Any]
     ) -> tuple[int, str]:
         """Return the id and text of a line's template; *body* is UTF-8."""
+        hour = int(time.time() // 3600)
+        if hour != self._hour:  # what was refused in the last one may come in now
+            self._hour, self._new = hour, {}
+            self._found.clear()
         template = "" if _GIVEN.isdisjoint(attributes) else _given(attributes)
-        slot: tuple[str, str | bytes]
-        slot = (logger, template or body[:_MASKED_LENGTH].translate(_DIGITS))
-        found = self._ids.get(slot)
+        if not template:
+            template = self._mask(body[:_MASKED_LENGTH].translate(_DIGITS))
+        slot = (service, logger, template)
+        found = self._found.get(slot)
         if found is None:
-            template = template or mask(body[:_MASKED_LENGTH].decode("utf-8", "ignore"))
-            found = self._admit(service, logger, template)
-            if found[0] != OTHER:  # a later hour may admit it
-                self._ids[slot] = found
-            if len(self._ids) > self._cached:
-                self._ids.popitem(last=False)
+            if len(self._found) >= self._cached:
+                self._found.clear()
+            found = self._found[slot] = self._admit(*slot)
         return found
+
+    def _mask(self, body: bytes) -> str:
+        template = self._masked.get(body)
+        if template is None:
+            if len(self._masked) >= self._cached:
+                self._masked.clear()
+            template = self._masked[body] = mask(body.decode("utf-8", "ignore"))
+        return template
 
     def _admit(self, service: str, logger: str, template: str) -> tuple[int, str]:
         template_id = stable_id(logger.encode(), template.encode())
         if template_id in self._known:
             return template_id, template
-        hour = int(time.time() // 3600)
-        if hour != self._hour:
-            self._hour, self._new = hour, {}
         if self._new.get(service, 0) >= NEW_PER_HOUR:
             return OTHER, "(other)"
         self._new[service] = self._new.get(service, 0) + 1
-        self._known[template_id] = None
-        if len(self._known) > self._cached:
-            self._known.popitem(last=False)
+        if len(self._known) >= self._cached:
+            self._known.clear()
+        self._known.add(template_id)
         return template_id, template

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, Literal, cast
 
@@ -21,9 +21,9 @@ from godot_otel import sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
 from godot_otel_collector.batch import Batch, DeadLetter, Rows
-from godot_otel_collector.decode import COLUMNS
+from godot_otel_collector.decode import COLUMNS, Decoder
 from godot_otel_collector.group import HEADER, TRAILER, Group, packed_rows, prepare
-from godot_otel_collector.partitions import Calendar
+from godot_otel_collector.partitions import Partitions
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +60,18 @@ def family(error: psycopg.Error) -> Family:
 class Writer:
     """Stores groups over one connection of its own, opened when it is needed."""
 
-    def __init__(self, dsn: str, *, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, dsn: str, *, partitions: Partitions, stopping: asyncio.Event
+    ) -> None:
         self._dsn = dsn
+        self._partitions = partitions
         self._stopping = stopping
         self._connection: store.Connection | None = None
         self._known: dict[int, date] = {}
         self.conflicts = 0
         """Batches that turned out to be stored already."""
 
-    async def write(self, group: Group, calendar: Callable[[], Calendar]) -> None:
+    async def write(self, group: Group) -> None:
         """Store *group*, waiting for as long as Postgres is away.
 
         Raises:
@@ -81,9 +84,9 @@ class Writer:
         while True:
             try:
                 if refused is not None:
-                    group = await self._set_aside(group, refused, calendar())
+                    group = await self._set_aside(group, refused)
                     refused = None
-                return await self._store(group, calendar())
+                return await self._store(group)
             except psycopg.Error as error:
                 await self._close()
                 kind = family(error)
@@ -129,7 +132,7 @@ class Writer:
 
     close = _close
 
-    async def _store(self, group: Group, calendar: Calendar) -> None:
+    async def _store(self, group: Group) -> None:
         connection = await self._open()
         await self._upsert_dictionaries(connection, group.batches)
         async with connection.transaction():
@@ -137,7 +140,7 @@ class Writer:
             if stored:
                 self.conflicts += len(stored)
                 fresh = [b for b in group.batches if b.stream_id not in stored]
-                group = await asyncio.to_thread(prepare, fresh, calendar)
+                group = await asyncio.to_thread(self._again, fresh)
             await _copy_group(connection, group, base << 20)
             await _bury(connection, group.batches)
 
@@ -177,9 +180,18 @@ class Writer:
         for written in (resources, scopes, templates):
             self._known.update(dict.fromkeys(written, today))
 
-    async def _set_aside(
-        self, group: Group, error: psycopg.Error, calendar: Calendar
-    ) -> Group:
+    def _again(self, batches: list[Batch]) -> Group:
+        """Prepare a part of a group once more; rare, so in this process."""
+        self._make_rows(batches)
+        return prepare(batches, self._partitions.logs)
+
+    def _make_rows(self, batches: list[Batch]) -> None:
+        decoder = Decoder(retention_days=self._partitions.rules.retention_days)
+        for batch in batches:
+            if batch.stored and not batch.rows:
+                decoder.fill(batch)
+
+    async def _set_aside(self, group: Group, error: psycopg.Error) -> Group:
         """Turn the records that Postgres refuses into dead letters.
 
         They are found batch by batch, by trying halves, and halves of halves, inside
@@ -187,6 +199,7 @@ class Writer:
         a record, and the batches are set aside whole.
         """
         reason = f"refused by the store: {error.sqlstate or type(error).__name__}"
+        await asyncio.to_thread(self._make_rows, group.batches)
         connection = await self._open()
         bad = {b.stream_id: await _refused(connection, b.rows) for b in group.batches}
         whole = not any(bad.values())
@@ -207,7 +220,7 @@ class Writer:
         log.warning(
             "%d dead letters: %s", found, reason, extra={"action": "dead_lettered"}
         )
-        return await asyncio.to_thread(prepare, group.batches, calendar)
+        return await asyncio.to_thread(prepare, group.batches, self._partitions.logs)
 
 
 def _emitter(source: dict[str, Any]) -> tuple[Any, ...]:
@@ -229,7 +242,7 @@ async def _enter(
         "homes": [b.home for b in entries],
         "ids": [uuid.UUID(bytes=b.id) for b in entries],
         "signals": [b.signal for b in entries],
-        "records": [len(b.rows) for b in entries],
+        "records": [b.stored for b in entries],
         "dead": [len(b.dead) for b in entries],
         "instances": [b.source.get("instance") for b in entries],
     }

@@ -12,11 +12,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from godot_otel import queue
-from godot_otel_collector.collector import _check_ledger_range
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import prepare
 from godot_otel_collector.partitions import Partitions
+from godot_otel_collector.preparer import check_ledger_range
 from godot_otel_collector.templates import NEW_PER_HOUR, OTHER, Templates, mask
 
 STREAM_ID = b"%d-0" % (time.time_ns() // 1_000_000)
@@ -45,8 +45,8 @@ async def stored(dsn: str, *given: queue.Entry) -> list[dict]:
     await partitions.create_ahead()
     decoder = Decoder(retention_days=7)
     batches = [decoder.decode(delivery(g)) for g in given]
-    writer = Writer(dsn, stopping=asyncio.Event())
-    await writer.write(prepare(batches, partitions.logs), lambda: partitions.logs)
+    writer = Writer(dsn, partitions=partitions, stopping=asyncio.Event())
+    await writer.write(prepare(batches, partitions.logs))
     await writer.close()
     with psycopg.connect(dsn, row_factory=psycopg.rows.dict_row) as connection:
         return connection.execute("SELECT * FROM logs ORDER BY seq").fetchall()
@@ -168,7 +168,7 @@ def test_a_foreign_entry_gets_the_same_id_each_time():
     first = decoder.decode((STREAM_ID, {b"what": b"is this"}))
     again = decoder.decode((STREAM_ID, {b"what": b"is this"}))
     assert first.id == again.id
-    _check_ledger_range(first)
+    check_ledger_range(first)
     assert not first.outside
 
 
