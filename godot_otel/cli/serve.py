@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def servers(data_dir: Path | None) -> dict[str, Any]:
     """
     directory = data_dir or settings.data_dir()
     running = state.read(directory) or {}
-    dsns = settings.postgres_dsns() or {
+    dsns: Mapping[str, str | None] = settings.postgres_dsns() or {
         role: running.get(f"postgres_{role}_dsn".replace("_owner", ""))
         for role in ("owner", "writer", "reader")
     }
@@ -130,9 +131,7 @@ def collect(data_dir: Path | None) -> None:
 @click.command()
 @click.option("--http", is_flag=True, help="Serve HTTP instead of stdio.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="With --http.")
-@click.option(
-    "--port", default=9060, show_default=True, help="With --http; 0: any."
-)
+@click.option("--port", default=9060, show_default=True, help="With --http; 0: any.")
 @_data_dir
 def mcp(http: bool, host: str, port: int, data_dir: Path | None) -> None:
     """Serve the store to AI agents by the Model Context Protocol."""
