@@ -25,9 +25,9 @@ class Rows:
     origins: list[Origin] = field(default_factory=list)
     severities: list[int] = field(default_factory=list)
     templates: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """What a search looks in."""
-    pairs: list[str] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """What a search looks in, as UTF-8."""
+    pairs: list[bytes] = field(default_factory=list)
     """What a filter holds of the attributes, a NUL between."""
     ordinals: list[int] = field(default_factory=list)
     """Place of the record in its batch."""

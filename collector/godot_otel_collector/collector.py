@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 
 from redis.exceptions import RedisError
 
@@ -107,16 +108,15 @@ class Collector:
             return
 
     async def _intake(self) -> None:
+        # While one thread decodes, the event loop needs its turns sooner than 5 ms.
+        sys.setswitchinterval(0.001)
         preparer = Preparer(retention_days=self._partitions.rules.retention_days)
-        try:
-            while not self._stopping.is_set():
-                deliveries = await self._gather()
-                if deliveries:
-                    group = await self._prepared(preparer, deliveries)
-                    if group.batches:
-                        await self._ready.put(group)
-        finally:
-            preparer.close()
+        while not self._stopping.is_set():
+            deliveries = await self._gather()
+            if deliveries:
+                group = await self._prepared(preparer, deliveries)
+                if group.batches:
+                    await self._ready.put(group)
         await self._ready.put(None)
 
     async def _gather(self) -> list[queue.Delivered]:

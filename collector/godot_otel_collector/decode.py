@@ -7,21 +7,19 @@ malformed ids), what cannot becomes a dead letter with its reason.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-)
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from godot_otel import queue, words
 from godot_otel_collector import dictionaries, entry, salvage
+from godot_otel_collector.attributes import TRUNCATED, Attributes, member
 from godot_otel_collector.batch import Batch, DeadLetter, Origin, Rows
-from godot_otel_collector.templates import Templates
-from godot_otel_collector.values import cut_values, dumps, json_value
-from godot_otel_collector.values import text as clean
+from godot_otel_collector.templates import GIVEN, Templates
+from godot_otel_collector.values import clean, dumps, json_value
+from godot_otel_collector.wire import Group, Record, Request, Scope
 
 COLUMNS = (
     "seq, time, time_nanos, template_id, resource_id, scope_id, home, severity,"
@@ -44,12 +42,12 @@ _NULL = b"\xff\xff\xff\xff"
 _NO_TRACE_ID = bytes(16)
 _LATEST = 9_000_000_000_000_000_000  # nanoseconds; beyond the year 2255 is no clock
 # The text that says no more than the number does.
-_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-_USUAL_TEXT = ("", *(name for name in _LEVELS for _ in range(4)))
+_LEVELS = (b"TRACE", b"DEBUG", b"INFO", b"WARN", b"ERROR", b"FATAL")
+_USUAL_TEXT = (b"", *(name for name in _LEVELS for _ in range(4)))
 
 
 @dataclass(slots=True)
-class _Scope:
+class _Shared:
     """What the records of one scope of one resource share."""
 
     received: int
@@ -62,13 +60,8 @@ class _Scope:
     """environment, service and logger, packed."""
 
 
-def _packed(value: str) -> bytes:
-    data = value.encode()
+def _packed(data: bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
-
-
-def _json(data: bytes) -> bytes:
-    return _LENGTH.pack(len(data) + 1) + b"\x01" + data  # 1 is jsonb's version
 
 
 class Decoder:
@@ -77,6 +70,9 @@ class Decoder:
     def __init__(self, *, retention_days: int) -> None:
         self._retention = retention_days * DAY
         self._templates = Templates()
+        self._attributes = Attributes()
+        self._resources: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
+        self._scopes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
 
     def decode(self, delivery: queue.Delivered) -> Batch:
         """Decode one entry.
@@ -94,45 +90,92 @@ class Decoder:
     def fill(self, batch: Batch) -> None:
         """Make the rows of a batch, and its dead letters, from its payload."""
         batch.rows, batch.dead = Rows(), []
-        received = queue.stream_milliseconds(batch.stream_id) * 1000
         ordinal = 0
-        for group, scope, records in _scopes(batch):
-            if isinstance(records, DeadLetter):
-                batch.dead.append(records)
-                continue
-            shared = _scope(batch, group, scope, received)
-            for record in records:
-                try:
-                    self._record(batch, shared, record, ordinal)
-                except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                    reason = f"undecodable: {type(error).__name__}"
-                    payload = salvage.request(group, scope, record)
-                    batch.dead.append(DeadLetter(ordinal, reason, payload))
-                ordinal += 1
+        try:
+            request = Request.FromString(batch.payload)
+            for group in request.resource_logs:
+                for scope in group.scope_logs:
+                    shared = self._shared(batch, group, scope)
+                    for record in scope.log_records:
+                        try:
+                            self._record(batch, shared, record, ordinal)
+                        except (DecodeError, ValueError, RecursionError) as error:
+                            reason = f"undecodable: {type(error).__name__}"
+                            payload = salvage.request(group, scope, record)
+                            letter = DeadLetter(ordinal, reason, payload)
+                            batch.dead.append(letter)
+                        ordinal += 1
+        except DecodeError:  # raised before the first record of a resource or scope
+            batch.rows = Rows()
+            batch.dead = [DeadLetter(-1, "no OTLP request", batch.payload)]
+        if not ordinal and batch.records and not batch.dead:
+            # Bytes of anything may parse as a message of fields that nobody knows.
+            batch.dead = [DeadLetter(-1, "no records in the request", batch.payload)]
+
+    def _shared(self, batch: Batch, group: Group, scope: Scope) -> _Shared:
+        """What the records of one scope have in common; known ones by their bytes."""
+        raw = (group.resource, group.schema_url)
+        resource = self._resources.get(raw)
+        if resource is None:
+            _bound(self._resources)
+            resource = self._resources[raw] = dictionaries.resource(*raw)
+        raw = (scope.scope, scope.schema_url)
+        fields = self._scopes.get(raw)
+        if fields is None:
+            _bound(self._scopes)
+            fields = self._scopes[raw] = dictionaries.scope(*raw)
+        batch.resources[resource[0]] = resource
+        batch.scopes[fields[0]] = fields
+        service, environment, logger = resource[1], resource[2], fields[1]
+        names = (environment, service, logger)
+        return _Shared(
+            queue.stream_milliseconds(batch.stream_id) * 1000,
+            resource[0],
+            fields[0],
+            (service, environment),
+            logger,
+            b"".join(_packed(name.encode()) for name in names),
+        )
 
     def _record(
-        self, batch: Batch, shared: _Scope, record: LogRecord, ordinal: int
+        self, batch: Batch, shared: _Shared, record: Record, ordinal: int
     ) -> None:
         """Append one record to the batch's rows.
 
         Written out in one piece: this runs once a record, and most of what it could
         call would cost more than it does.
         """
-        attributes, pairs = _attributes(record)
+        members: list[bytes] = []
+        pairs: list[bytes] = []
+        special: dict[str, Any] = {}
+        fell = 0
+        known = self._attributes.known
+        for raw in record.attributes:
+            attribute = known.get(raw) or self._attributes.parse(raw)
+            members.append(attribute.json)
+            pairs.append(attribute.pair)
+            if attribute.special is not None:
+                special[attribute.special[0]] = attribute.special[1]
+            fell += attribute.fell
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
         time, nanos = nanoseconds // 1000, nanoseconds % 1000
-        received = shared.received
-        if not received - self._retention <= time <= received + DAY:
+        if not -self._retention <= time - shared.received <= DAY:
             if nanoseconds:
-                attributes["log.original_time"] = nanoseconds
-            time, nanos = received, 0
-        body, data, body_data = _body(record, attributes)
+                members.append(member("log.original_time", nanoseconds))
+            time, nanos = shared.received, 0
+        body, body_data = _body(record.body)
+        if len(body) > MAX_BODY_BYTES:
+            fell += len(body)
+            body = body[:MAX_BODY_BYTES].decode("utf-8", "ignore").encode()
+            fell -= len(body)
+        if fell:
+            members.append(member(TRUNCATED, fell + _number(special.get(TRUNCATED))))
         severity = record.severity_number
         if not 0 <= severity <= 24:
-            attributes["log.original_severity"] = int(severity)
-            severity = LogRecord().severity_number
+            members.append(member("log.original_severity", severity))
+            severity = 0
         template_id, template = self._templates.find(
-            shared.origin[0], shared.logger, data, attributes
+            shared.origin[0], shared.logger, body, _given(special) if special else ""
         )
         batch.templates[template_id] = (shared.logger, template)
         fixed = (
@@ -152,129 +195,69 @@ class Decoder:
                 16, trace_id, 8, span_id, 2, record.flags & 0xFF,
             )  # fmt: skip # a column's length beside its value
         else:
-            trace_id, trace = _trace(record, attributes)
+            trace_id, trace = _trace(record, members)
             head = _FIXED.pack(*fixed) + _observed(observed) + trace
         dropped, text = record.dropped_attributes_count, record.severity_text
         event = record.event_name
-        packed = (
+        attributes = b"\x01{" + b",".join(members) + b"}"  # 1 is jsonb's version
+        rows = batch.rows
+        rows.packed.append(b"".join((
             head,
             _LONG.pack(4, dropped & 0x7FFFFFFF) if dropped else _NULL,
-            _NULL if text == _USUAL_TEXT[severity] else _packed(clean(text)[:64]),
+            _NULL if text == _USUAL_TEXT[severity] else _packed(clean(text[:64])),
             shared.names,
-            _packed(clean(event)) if event else _NULL,
-            _LENGTH.pack(len(data)),
-            data,
+            _packed(clean(event[:1024])) if event else _NULL,
+            _LENGTH.pack(len(body)), body,
             body_data,
-            _json(dumps(attributes)) if attributes else _NULL,
-        )
-        rows = batch.rows
+            _LENGTH.pack(len(attributes)) + attributes if members else _NULL,
+        )))  # fmt: skip # in the order of COLUMNS
         rows.times.append(time)
-        rows.packed.append(b"".join(packed))
         rows.traces.append(trace_id or None)
         rows.origins.append(shared.origin)
         rows.severities.append(severity)
         rows.templates.append(template_id)
-        rows.texts.append(words.searchable(body, attributes))
-        rows.pairs.append(pairs)
+        rows.texts.append(_searchable(body, special) if special else body)
+        rows.pairs.append(b"\0".join(pairs))
         rows.ordinals.append(ordinal)
 
 
-def _scope(
-    batch: Batch, group: ResourceLogs, scope: ScopeLogs, received: int
-) -> _Scope:
-    resource_id, resource = dictionaries.resource(group)
-    scope_id, fields = dictionaries.scope(scope)
-    batch.resources[resource_id] = resource
-    batch.scopes[scope_id] = fields
-    service, environment, logger = resource[1], resource[2], fields[1]
-    names = _packed(environment) + _packed(service) + _packed(logger)
-    origin = (service, environment)
-    return _Scope(received, resource_id, scope_id, origin, logger, names)
+def _bound(cache: dict[Any, Any]) -> None:
+    if len(cache) >= 10_000:
+        cache.clear()
 
 
-_Records = Iterable[LogRecord] | DeadLetter
+def _given(special: dict[str, Any]) -> str:
+    return next((str(special[name]) for name in special if name in GIVEN), "")
 
 
-def _scopes(batch: Batch) -> Iterator[tuple[ResourceLogs, ScopeLogs, _Records]]:
-    """Walk a request's scopes in order; what cannot be parsed is a dead letter."""
-    try:
-        request = ExportLogsServiceRequest.FromString(batch.payload)
-    except Exception:  # protobuf's DecodeError has no stable home
-        for group, scope, record in salvage.records(batch.payload):
-            yield (
-                group,
-                scope,
-                (record if isinstance(record, DeadLetter) else (record,)),
-            )
-        return
-    for group in request.resource_logs:
-        for scope in group.scope_logs:
-            yield group, scope, scope.log_records
-
-
-def _attributes(record: LogRecord) -> tuple[dict[str, Any], str]:
-    """A record's attributes, cut to their cap, and what a filter holds of them."""
-    attributes: dict[str, Any] = {}
-    pairs: list[str] = []
-    long = False
-    for pair in record.attributes:
-        key, value = pair.key, pair.value
-        if key[:1] == "$":
-            key = "$" + key
-        string = value.string_value
-        if string:  # most are, and asking for the kind costs as much as the value
-            attributes[key] = string
-            if len(string) <= words.MAX_VALUE:
-                pairs.append(f"{key}={string}")
-            elif len(string) > 2048:
-                long = True
-            continue
-        kind = value.WhichOneof("value")
-        if kind == "int_value":
-            attributes[key] = number = value.int_value
-            pairs.append(f"{key}={number}")
-        elif kind == "bool_value":
-            attributes[key] = value.bool_value
-            pairs.append(f"{key}=true" if value.bool_value else f"{key}=false")
-        elif kind == "string_value":
-            attributes[key] = ""
-            pairs.append(f"{key}=")
-        else:
-            attributes[key] = json_value(value)
-            long = True
-    if long and (fell := cut_values(attributes)):
-        attributes["log.truncated_bytes"] = fell + _number(
-            attributes.get("log.truncated_bytes")
-        )
-    return attributes, "\0".join(pairs)
+def _searchable(body: bytes, special: dict[str, Any]) -> bytes:
+    if words.EXCEPTION.isdisjoint(special):
+        return body
+    return clean(words.searchable(body.decode(), special).encode())
 
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _body(record: LogRecord, attributes: dict[str, Any]) -> tuple[str, bytes, bytes]:
-    """The body as text, as UTF-8, and packed as JSON where it is no string."""
-    value = record.body
-    body, packed = value.string_value, _NULL
-    if not body and (value.WhichOneof("value") != "string_value"):
-        plain = json_value(value)
-        data = dumps(plain)
-        body = "" if plain is None else data.decode()
-        if len(data) <= MAX_BODY_BYTES:  # JSON cut short is no JSON
-            packed = _json(data)
-    data = body.encode()
-    if b"\0" in data:
-        body = clean(body)
-        data = body.encode()
-    if len(data) > MAX_BODY_BYTES:
-        body = data[:MAX_BODY_BYTES].decode("utf-8", "ignore")
-        kept = body.encode()
-        attributes["log.truncated_bytes"] = (
-            len(data) - len(kept) + _number(attributes.get("log.truncated_bytes"))
-        )
-        data = kept
-    return body, data, packed
+def _body(raw: bytes) -> tuple[bytes, bytes]:
+    """The body as UTF-8, and packed as JSON where it is no string."""
+    # An AnyValue of a string: the tag, the length as a varint, the string.
+    if raw[:1] == b"\x0a" and len(raw) > 1:
+        size, start = raw[1], 2
+        if size > 0x7F and len(raw) > 2:
+            size, start = size & 0x7F | raw[2] << 7, 3
+            if size > 0x3FFF and len(raw) > 3:
+                size, start = size & 0x3FFF | raw[3] << 14, 4
+        if size == len(raw) - start:
+            return clean(raw[start:]), _NULL
+    value = AnyValue.FromString(raw)
+    if value.WhichOneof("value") == "string_value":
+        return clean(value.string_value.encode()), _NULL
+    plain = json_value(value)
+    data = dumps(plain)
+    packed = _packed(b"\x01" + data) if len(data) <= MAX_BODY_BYTES else _NULL
+    return (b"" if plain is None else data), packed
 
 
 def _observed(nanoseconds: int) -> bytes:
@@ -283,15 +266,15 @@ def _observed(nanoseconds: int) -> bytes:
     return _OBSERVED.pack(8, nanoseconds // 1000 - _EPOCH, 2, nanoseconds % 1000)
 
 
-def _trace(record: LogRecord, attributes: dict[str, Any]) -> tuple[bytes, bytes]:
+def _trace(record: Record, members: list[bytes]) -> tuple[bytes, bytes]:
     """Trace id, span id and flags, packed; a malformed id moves to an attribute."""
     trace_id, span_id = record.trace_id, record.span_id
     if not trace_id and not span_id and not record.flags:
         return b"", _NULL * 3
     if trace_id and len(trace_id) != 16:
-        attributes["log.original_trace_id"] = trace_id[:64].hex()
+        members.append(member("log.original_trace_id", trace_id[:64].hex()))
     if span_id and len(span_id) != 8:
-        attributes["log.original_span_id"] = span_id[:64].hex()
+        members.append(member("log.original_span_id", span_id[:64].hex()))
     trace = trace_id if len(trace_id) == 16 and any(trace_id) else b""
     span = span_id if len(span_id) == 8 and any(span_id) else b""
     return trace, b"".join((

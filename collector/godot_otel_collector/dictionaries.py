@@ -4,40 +4,48 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from godot_otel_collector.templates import stable_id
-from godot_otel_collector.values import cut_values, dumps, json_object
-from godot_otel_collector.values import text as clean
+from godot_otel_collector.values import clean, cut_value, dumps, json_object, text
 
 
-def resource(group: ResourceLogs) -> tuple[int, tuple[Any, ...]]:
-    """The id and the row of ``resources`` for the resource of *group*."""
-    attributes = json_object(group.resource.attributes)
-    cut_values(attributes)
+def _attributes(pairs: Any) -> dict[str, Any]:
+    return {key: cut_value(value)[0] for key, value in json_object(pairs).items()}
+
+
+def resource(raw: bytes, schema_url: bytes) -> tuple[Any, ...]:
+    """The row of ``resources`` for a Resource message, its id first.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    message = Resource.FromString(raw)
+    attributes = _attributes(message.attributes)
     environment = attributes.get("deployment.environment.name") or attributes.get(
         "deployment.environment", ""
     )
-    data = dumps(attributes)
-    dropped = group.resource.dropped_attributes_count & 0x7FFFFFFF
-    url = clean(group.schema_url)
-    resource_id = stable_id(data, url.encode(), b"%d" % dropped)
-    service = clean(str(attributes.get("service.name") or "unknown_service"))
-    version = clean(str(attributes.get("service.version", "")))
-    return resource_id, (
-        resource_id, service[:255], clean(str(environment))[:255], version[:255],
-        data.decode(), url, dropped,
+    service = text(str(attributes.get("service.name") or "unknown_service"))
+    version = text(str(attributes.get("service.version", "")))
+    data, url = dumps(attributes), clean(schema_url)
+    dropped = message.dropped_attributes_count & 0x7FFFFFFF
+    return (
+        stable_id(data, url, b"%d" % dropped), service[:255],
+        text(str(environment))[:255], version[:255], data.decode(), url.decode(),
+        dropped,
     )  # fmt: skip # in the order of the table
 
 
-def scope(scope_logs: ScopeLogs) -> tuple[int, tuple[Any, ...]]:
-    """The id and the row of ``scopes`` for the scope of *scope_logs*."""
-    attributes = json_object(scope_logs.scope.attributes)
-    cut_values(attributes)
-    data, url = dumps(attributes), clean(scope_logs.schema_url)
-    name, version = clean(scope_logs.scope.name)[:1024], clean(scope_logs.scope.version)
-    dropped = scope_logs.scope.dropped_attributes_count & 0x7FFFFFFF
-    scope_id = stable_id(
-        name.encode(), version.encode(), data, url.encode(), b"%d" % dropped
-    )
-    return scope_id, (scope_id, name, version, data.decode(), url, dropped)
+def scope(raw: bytes, schema_url: bytes) -> tuple[Any, ...]:
+    """The row of ``scopes`` for an InstrumentationScope message, its id first.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    message = InstrumentationScope.FromString(raw)
+    data, url = dumps(_attributes(message.attributes)), clean(schema_url)
+    name, version = text(message.name)[:1024], text(message.version)
+    dropped = message.dropped_attributes_count & 0x7FFFFFFF
+    scope_id = stable_id(name.encode(), version.encode(), data, url, b"%d" % dropped)
+    return scope_id, name, version, data.decode(), url.decode(), dropped

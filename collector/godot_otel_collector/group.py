@@ -125,9 +125,9 @@ def _chunk(rows: Rows, start: int, ordinal: int) -> Chunk:
     end = start + CHUNK
     times = rows.times[start:end]
     found = words.chunk_words(rows.texts[start:end])
-    # Many attributes are the same from row to row: joined and split, they are made
-    # distinct without a step of Python for each.
-    found.update("\0".join(set(rows.pairs[start:end])).encode().split(b"\0"))
+    # Joined and split, they are made distinct without a step of Python for each.
+    found.update(b"\0".join(rows.pairs[start:end]).split(b"\0"))
+    found.discard(b"")
     bits, data = words.word_filter(found)
     return Chunk(ordinal, rows.packed[start:end], min(times), max(times), bits, data)
 

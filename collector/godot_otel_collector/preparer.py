@@ -1,21 +1,9 @@
-"""Decodes and prepares in a process of its own, so that it takes no time from COPY.
-
-Both are work for a processor core, storing is mostly waiting: in one process they would
-share the interpreter's lock, and each wait for Postgres would cost a turn of it.
-"""
+"""Makes groups of deliveries: decode, check, prepare; beside the storing of others."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from godot_otel import queue
@@ -24,10 +12,6 @@ from godot_otel_collector.decode import DAY, Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import Group, prepare
 from godot_otel_collector.partitions import HOUR, LEDGER_DAYS, Calendar
-
-log = logging.getLogger(__name__)
-
-_decoder: Decoder  # of the process that prepares
 
 
 @dataclass(slots=True)
@@ -44,80 +28,38 @@ class Prepared:
 
 
 class Preparer:
-    """Owns the process; ``close`` ends it, and so does the end of its parent."""
+    """Decodes and prepares in a thread, so that the event loop goes on storing."""
 
     def __init__(self, *, retention_days: int) -> None:
-        self._retention_days = retention_days
-        self._pool = self._start()
-
-    def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            max_workers=1,
-            # No fork: the parent has sockets, threads and an event loop.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(self._retention_days,),
-        )
+        self._decoder = Decoder(retention_days=retention_days)
 
     async def prepare(
         self, deliveries: Sequence[queue.Delivered], calendar: Calendar
     ) -> Prepared:
         """Decode deliveries and make of them what one transaction writes."""
-        loop = asyncio.get_running_loop()
-        while True:
+        return await asyncio.to_thread(self._work, deliveries, calendar)
+
+    def _work(
+        self, deliveries: Sequence[queue.Delivered], calendar: Calendar
+    ) -> Prepared:
+        found = Prepared()
+        batches: list[Batch] = []
+        for delivery in deliveries:
             try:
-                return await loop.run_in_executor(
-                    self._pool, work, list(deliveries), calendar
-                )
-            except BrokenProcessPool:  # killed from outside; nothing was stored yet
-                log.warning(
-                    "the preparing process ended, starting another",
-                    extra={"action": "preparer_restarted"},
-                )
-                self._pool.shutdown(wait=False)
-                self._pool = self._start()
-
-    def close(self) -> None:
-        """End the process."""
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _begin(retention_days: int) -> None:
-    global _decoder  # a process of its own has a state of its own
-    _decoder = Decoder(retention_days=retention_days)
-    for name in (signal.SIGINT, signal.SIGTERM):  # both come to the whole group
-        signal.signal(name, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Without this, a parent that was killed would leave its child waiting for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
-
-
-def work(deliveries: Sequence[queue.Delivered], calendar: Calendar) -> Prepared:
-    """Decode and prepare; runs in the process."""
-    found = Prepared()
-    batches: list[Batch] = []
-    for delivery in deliveries:
-        try:
-            batch = _decoder.decode(delivery)
-        except UnknownContractError:
-            found.unknown.append(delivery[0])
-            continue
-        check_ledger_range(batch)
-        batches.append(batch)
-    # Bounds are whole hours, whatever the widths: an hour has one partition.
-    found.moments = {t // HOUR * HOUR for b in batches for t in b.rows.times}
-    found.ids = [batch.id for batch in batches if not batch.outside]
-    if all(calendar.covers(moment) for moment in found.moments):
-        found.group = prepare(batches, calendar)
-        for batch in batches:  # packed in the group's chunks by now
-            batch.rows = Rows()
-    return found
+                batch = self._decoder.decode(delivery)
+            except UnknownContractError:
+                found.unknown.append(delivery[0])
+                continue
+            check_ledger_range(batch)
+            batches.append(batch)
+        # Bounds are whole hours, whatever the widths: an hour has one partition.
+        found.moments = {t // HOUR * HOUR for b in batches for t in b.rows.times}
+        found.ids = [batch.id for batch in batches if not batch.outside]
+        if all(calendar.covers(moment) for moment in found.moments):
+            found.group = prepare(batches, calendar)
+            for batch in batches:  # packed in the group's chunks by now
+                batch.rows = Rows()
+        return found
 
 
 def check_ledger_range(batch: Batch) -> None:

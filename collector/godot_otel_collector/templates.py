@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
 
 OTHER = 0
 """The template id of lines above the limit of new templates."""
 
 NEW_PER_HOUR = 1000
-_ATTRIBUTES = (
+GIVEN = frozenset({
     "log.record.template",
     "message_template.text",
     "{OriginalFormat}",
     "logfire.msg_template",
-)
-_GIVEN = frozenset(_ATTRIBUTES)
+})  # fmt: skip # one name a line
+"""Attributes that name a line's template."""
+
 _MASKED_LENGTH = 1024  # of a body; what follows does not tell templates apart
 _VARIABLE = re.compile(
     r""""[^"\n]*"|'[^'\n]*'|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b"""
@@ -38,13 +37,6 @@ def mask(body: str) -> str:
     return _VARIABLE.sub("<*>", body)
 
 
-def _given(attributes: Mapping[str, Any]) -> str:
-    for name in _ATTRIBUTES:
-        if name in attributes:
-            return str(attributes[name])
-    return ""
-
-
 class Templates:
     """Gives every line its template id; bounded in memory and in new templates.
 
@@ -60,16 +52,14 @@ class Templates:
         self._hour = 0
 
     def find(
-        self, service: str, logger: str, body: bytes, attributes: Mapping[str, Any]
+        self, service: str, logger: str, body: bytes, given: str = ""
     ) -> tuple[int, str]:
         """Return the id and text of a line's template; *body* is UTF-8."""
         hour = int(time.time() // 3600)
         if hour != self._hour:  # what was refused in the last one may come in now
             self._hour, self._new = hour, {}
             self._found.clear()
-        template = "" if _GIVEN.isdisjoint(attributes) else _given(attributes)
-        if not template:
-            template = self._mask(body[:_MASKED_LENGTH].translate(_DIGITS))
+        template = given or self._mask(body[:_MASKED_LENGTH].translate(_DIGITS))
         slot = (service, logger, template)
         found = self._found.get(slot)
         if found is None:

@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 MAX_ATTRIBUTE_BYTES = 8 * 1024
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_REPLACED = REPLACEMENT.encode()
 
 
 def json_value(value: AnyValue) -> Any:
@@ -85,21 +86,26 @@ def cut(value: str, limit: int) -> tuple[str, int]:
     return kept, len(data) - len(kept.encode())
 
 
-def cut_values(attributes: dict[str, Any]) -> int:
-    """Shorten attributes above their cap in place; return the bytes that fell.
+def cut_value(value: Any) -> tuple[Any, int]:
+    """Shorten a value above the cap; say how many bytes fell.
 
     A container above the cap becomes its JSON text, shortened.
     """
-    fell = 0
-    for key, value in attributes.items():
-        if isinstance(value, str):
-            attributes[key], lost = cut(value, MAX_ATTRIBUTE_BYTES)
-        elif isinstance(value, list | dict):
-            shown = orjson.dumps(value)
-            if len(shown) <= MAX_ATTRIBUTE_BYTES:
-                continue
-            attributes[key], lost = cut(shown.decode(), MAX_ATTRIBUTE_BYTES)
-        else:
-            continue
-        fell += lost
-    return fell
+    if isinstance(value, str):
+        return cut(value, MAX_ATTRIBUTE_BYTES)
+    if isinstance(value, list | dict):
+        shown = orjson.dumps(value)
+        if len(shown) > MAX_ATTRIBUTE_BYTES:
+            return cut(shown.decode(), MAX_ATTRIBUTE_BYTES)
+    return value, 0
+
+
+def clean(data: bytes) -> bytes:
+    """Make text that Postgres takes: NUL and what is no UTF-8 become U+FFFD."""
+    if data.isascii():
+        return data.replace(b"\0", _REPLACED) if b"\0" in data else data
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode("utf-8", "replace").encode()
+    return data.replace(b"\0", _REPLACED)

@@ -1,0 +1,74 @@
+"""The OTLP logs request, parsed no deeper than decoding needs.
+
+These messages have the field numbers of opentelemetry/proto/logs/v1/logs.proto, but
+what decoding can copy or look up as a whole - strings, bodies, attributes, resources -
+is declared ``bytes``, which has the same encoding on the wire. So an attribute that was
+seen before is found by its bytes, a body is stored without being copied into a string
+and back, and a string that is no UTF-8 spoils itself alone, not the request.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_PACKAGE = "godot_otel.lean"
+
+# message -> (number, name, type); a trailing * means repeated
+_MESSAGES: dict[str, list[tuple[int, str, Any]]] = {
+    "Request": [(1, "resource_logs*", "Group")],
+    "Group": [
+        (1, "resource", _FIELD.TYPE_BYTES),
+        (2, "scope_logs*", "Scope"),
+        (3, "schema_url", _FIELD.TYPE_BYTES),
+    ],
+    "Scope": [
+        (1, "scope", _FIELD.TYPE_BYTES),
+        (2, "log_records*", "Record"),
+        (3, "schema_url", _FIELD.TYPE_BYTES),
+    ],
+    "Record": [
+        (1, "time_unix_nano", _FIELD.TYPE_FIXED64),
+        (2, "severity_number", _FIELD.TYPE_INT32),
+        (3, "severity_text", _FIELD.TYPE_BYTES),
+        (5, "body", _FIELD.TYPE_BYTES),
+        (6, "attributes*", _FIELD.TYPE_BYTES),
+        (7, "dropped_attributes_count", _FIELD.TYPE_UINT32),
+        (8, "flags", _FIELD.TYPE_FIXED32),
+        (9, "trace_id", _FIELD.TYPE_BYTES),
+        (10, "span_id", _FIELD.TYPE_BYTES),
+        (11, "observed_time_unix_nano", _FIELD.TYPE_FIXED64),
+        (12, "event_name", _FIELD.TYPE_BYTES),
+    ],
+}
+
+
+def _request() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(
+        name="godot_otel/lean.proto", package=_PACKAGE, syntax="proto3"
+    )
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for number, name, kind in fields:
+            field = described.field.add(name=name.rstrip("*"), number=number)
+            repeated = name.endswith("*")
+            field.label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
+            if isinstance(kind, str):
+                field.type = _FIELD.TYPE_MESSAGE
+                field.type_name = f".{_PACKAGE}.{kind}"
+            else:
+                field.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    found = pool.FindMessageTypeByName(f"{_PACKAGE}.Request")
+    return message_factory.GetMessageClass(found)
+
+
+# Generated at import, so that types cannot be known to a checker.
+Request: Any = _request()
+"""An ExportLogsServiceRequest; ``Request.FromString(payload)``."""
+Group: TypeAlias = Any
+Scope: TypeAlias = Any
+Record: TypeAlias = Any
