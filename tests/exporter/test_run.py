@@ -137,12 +137,14 @@ def test_the_line_says_service_queue_and_instrumentation(
 
     monkeypatch.setattr(run, "become", lambda: None)
     environment.setenv("GODOT_REDIS_URL", "redis://:secret@somewhere:7/1")
-    environment.setattr(run, "find_spec", lambda name: name == "django")
+    # a framework that is there, and whose instrumentor surely is not
+    environment.setitem(run._WANTS, "rails", ("rails", "django"))
+    environment.setattr(run, "find_spec", lambda name: name == "rails")
     assert main(["run", "--service", "cart", "--", "python", "x.py"]) == 0
     line = capsys.readouterr().err
     assert "service cart; queue redis://somewhere:7/1; instrumented: " in line
     assert "flask" in line
-    assert "not instrumented: django (pip install 'godot-otel[django]')" in line
+    assert "not instrumented: rails (pip install 'godot-otel[django]')" in line
     assert "secret" not in line
 
 
