@@ -18,7 +18,7 @@ from godot_otel_collector import dictionaries, entry, salvage
 from godot_otel_collector.attributes import TRUNCATED, Attributes, member
 from godot_otel_collector.batch import Batch, DeadLetter, Origin, Rows
 from godot_otel_collector.templates import GIVEN, Templates
-from godot_otel_collector.values import clean, dumps, json_value
+from godot_otel_collector.values import clean, dumps, json_value, text
 from godot_otel_collector.wire import Group, Record, Request, Scope
 
 COLUMNS = (
@@ -197,14 +197,14 @@ class Decoder:
         else:
             trace_id, trace = _trace(record, members)
             head = _FIXED.pack(*fixed) + _observed(observed) + trace
-        dropped, text = record.dropped_attributes_count, record.severity_text
+        dropped, level = record.dropped_attributes_count, record.severity_text
         event = record.event_name
         attributes = b"\x01{" + b",".join(members) + b"}"  # 1 is jsonb's version
         rows = batch.rows
         rows.packed.append(b"".join((
             head,
             _LONG.pack(4, dropped & 0x7FFFFFFF) if dropped else _NULL,
-            _NULL if text == _USUAL_TEXT[severity] else _packed(clean(text[:64])),
+            _NULL if level == _USUAL_TEXT[severity] else _packed(clean(level[:64])),
             shared.names,
             _packed(clean(event[:1024])) if event else _NULL,
             _LENGTH.pack(len(body)), body,
@@ -227,7 +227,7 @@ def _bound(cache: dict[Any, Any]) -> None:
 
 
 def _given(special: dict[str, Any]) -> str:
-    return next((str(special[name]) for name in special if name in GIVEN), "")
+    return next((text(str(special[name])) for name in special if name in GIVEN), "")
 
 
 def _searchable(body: bytes, special: dict[str, Any]) -> bytes:

@@ -14,6 +14,9 @@ from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
 
 
+_MAX_SOURCE_BYTES = 8192
+
+
 class UnknownContractError(GodotError):
     """The entry is of a newer contract; a newer collector will take it."""
 
@@ -66,6 +69,8 @@ def _foreign_id(stream_id: bytes) -> bytes:
 
 
 def _source(raw: bytes) -> dict[str, Any]:
+    if len(raw) > _MAX_SOURCE_BYTES:
+        return {}
     try:
         source = orjson.loads(raw)
         uuid.UUID(str(source["instance"]))

@@ -115,6 +115,21 @@ async def test_nul_bytes_long_bodies_and_long_attributes_are_mended(store_dsn):
     assert second["attributes"]["log.truncated_bytes"] == 80_000 - 65_536 + 808
 
 
+async def test_nul_in_every_name_costs_nothing(store_dsn):
+    message = request(
+        ["x"],
+        service="s\0",
+        logger="l\0",
+        environment="e\0",
+        attributes={"log.record.template": "t\0 %s", "exception.message": "m\0"},
+    )
+    record = message.resource_logs[0].scope_logs[0].log_records[0]
+    record.severity_text, record.event_name = "\0", "e\0"
+    (row,) = await stored(store_dsn, of(message))
+    names = [row["service"], row["logger"], row["environment"], row["event_name"]]
+    assert names == [f"{c}\N{REPLACEMENT CHARACTER}" for c in "slee"]
+
+
 async def test_malformed_ids_move_to_attributes(store_dsn):
     record = LogRecord(time_unix_nano=time.time_ns(), trace_id=b"short", span_id=b"x")
     record.body.string_value = "odd"
