@@ -13,7 +13,6 @@ from godot_otel.errors import GodotError, PermanentError
 from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
 
-
 _MAX_SOURCE_BYTES = 8192
 
 
