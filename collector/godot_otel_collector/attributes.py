@@ -28,10 +28,8 @@ class Attribute(NamedTuple):
     """A member of a JSON object: ``"key":value``."""
     pair: bytes
     """What a filter holds of it; empty for nothing."""
-    special: tuple[str, Any] | None
-    """Key and value, where decoding itself looks at them."""
-    fell: int
-    """Bytes above the cap that were cut off."""
+    special: tuple[str, Any, int] | None
+    """Key, value and how many bytes of it were cut off, where decoding must know."""
 
 
 class Attributes:
@@ -58,8 +56,8 @@ def _attribute(pair: KeyValue) -> Attribute:
     value, fell = cut_value(json_value(pair.value))
     key = "$" + pair.key if pair.key.startswith("$") else pair.key
     word = words.attribute_word(key, value) or ""
-    special = (pair.key, value) if pair.key in _SPECIAL else None
-    return Attribute(member(key, value), word.encode(), special, fell)
+    special = (pair.key, value, fell) if fell or pair.key in _SPECIAL else None
+    return Attribute(member(key, value), word.encode(), special)
 
 
 def member(key: str, value: Any) -> bytes:

@@ -149,14 +149,14 @@ class Decoder:
         pairs: list[bytes] = []
         special: dict[str, Any] = {}
         fell = 0
-        known = self._attributes.known
+        known, parse = self._attributes.known.get, self._attributes.parse
         for raw in record.attributes:
-            attribute = known.get(raw) or self._attributes.parse(raw)
-            members.append(attribute.json)
-            pairs.append(attribute.pair)
-            if attribute.special is not None:
-                special[attribute.special[0]] = attribute.special[1]
-            fell += attribute.fell
+            json, pair, noted = known(raw) or parse(raw)
+            members.append(json)
+            pairs.append(pair)
+            if noted:
+                special[noted[0]] = noted[1]
+                fell += noted[2]
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
         time, nanos = nanoseconds // 1000, nanoseconds % 1000
         if not -self._retention <= time - shared.received <= DAY:
