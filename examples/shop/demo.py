@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -57,7 +56,7 @@ def stack(folder: Path, environ: dict[str, str]) -> Iterator[dict[str, str]]:
         yield json.loads(state.read_text())
     finally:
         say("stopping the stack")
-        up.send_signal(signal.SIGINT)
+        up.terminate()
         up.wait(30)
 
 
@@ -82,7 +81,7 @@ def service(
                 time.sleep(0.1)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT is ignored in a shell's background jobs
         process.wait(30)
 
 
