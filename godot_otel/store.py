@@ -13,6 +13,10 @@ from psycopg_pool import AsyncConnectionPool
 from godot_otel import sql
 from godot_otel.errors import SchemaError, SettingError, StoreUnreachableError
 
+_MALFORMED = (
+    "a Postgres URL is malformed: see GODOT_POSTGRES_DSN, GODOT_POSTGRES_WRITER_DSN and"
+    " GODOT_POSTGRES_READER_DSN"
+)
 _MIGRATION_LOCK = 0x60D07  # any number that nobody else's program is likely to take
 
 MOST_PARTITIONS = 400
@@ -36,7 +40,7 @@ async def connect(dsn: str, *, application_name: str = "godot-otel") -> Connecti
         message = f"the store at {place(dsn)} cannot be reached: {_first_line(error)}"
         raise StoreUnreachableError(message) from None
     except psycopg.ProgrammingError:
-        raise SettingError("the Postgres URL is malformed") from None
+        raise SettingError(_MALFORMED) from None
 
 
 async def open_pool(dsn: str, *, max_size: int = 4) -> Pool:
@@ -59,7 +63,7 @@ def place(dsn: str) -> str:
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        raise SettingError("the Postgres URL is malformed") from None
+        raise SettingError(_MALFORMED) from None
     return f"{parts.get('host', 'localhost')}/{parts.get('dbname', '')}"
 
 

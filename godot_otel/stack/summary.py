@@ -26,8 +26,7 @@ def lines(directory: Path, facts: dict[str, Any]) -> Iterator[str]:
     yield "Let an AI agent ask, by this entry in its MCP client:"
     entry = {"mcpServers": {"godot-otel": {"type": "http", "url": facts["mcp_url"]}}}
     yield f"  {json.dumps(entry)}"
-    days = settings.value("retention_days")
-    yield f"Kept: {days} days, in {_places(directory, facts)}"
+    yield f"Kept in {_places(directory, facts)}; nothing is deleted yet"
     yield f"Stop: Ctrl-C here, or {_environment(directory)}godot-otel down"
 
 

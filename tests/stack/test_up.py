@@ -94,7 +94,7 @@ def test_each_address_is_announced_once_it_works_with_the_lines_to_paste(new_mac
     assert sorted(order, key=said.index) == order
     assert "godot-otel run -- flask run" in said
     assert new_machine.state()["mcp_url"] in said
-    assert f"Kept: 7 days, in {new_machine.path}" in said
+    assert f"Kept in {new_machine.path}" in said
 
 
 def test_a_reader_of_its_output_that_goes_away_does_not_end_it(machine):
