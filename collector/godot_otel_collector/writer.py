@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import orjson
 import psycopg
@@ -21,15 +21,12 @@ from godot_otel import sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
 from godot_otel_collector.batch import Batch, DeadLetter, Rows
-from godot_otel_collector.decode import COLUMNS, Decoder
-from godot_otel_collector.group import HEADER, TRAILER, Group, packed_rows, prepare
+from godot_otel_collector.copying import copy_group, family, refused
+from godot_otel_collector.decode import Decoder
+from godot_otel_collector.group import Group, prepare
 from godot_otel_collector.partitions import Partitions
 
 log = logging.getLogger(__name__)
-
-_FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
-_TRACE_COLUMNS = "first, last, trace_id, lines, errors, service"
-_COUNT_COLUMNS = "minute, first, last, template_id, n, severity, environment, service"
 
 
 class MissingPartitionError(GodotError):
@@ -38,23 +35,6 @@ class MissingPartitionError(GodotError):
 
 class StoppedError(GodotError):
     """The collector stops while the store is away; what it held stays pending."""
-
-
-Family = Literal["data", "partition", "schema", "infrastructure"]
-
-
-def family(error: psycopg.Error) -> Family:
-    """Say what to do about an error, by its SQLSTATE."""
-    state = error.sqlstate or ""
-    if state == "23514" and not error.diag.constraint_name:
-        return "partition"  # "no partition of relation found for row"
-    if state[:2] in ("22", "23", "54"):
-        return "data"
-    if state[:2] in ("42", "3F", "0A"):
-        return "schema"
-    if not state and isinstance(error, psycopg.DataError):
-        return "data"
-    return "infrastructure"
 
 
 class Writer:
@@ -80,12 +60,12 @@ class Writer:
             StoppedError: the collector stops; nothing was stored.
         """
         delay = 0.1
-        refused: psycopg.Error | None = None
+        suspect: psycopg.Error | None = None
         while True:
             try:
-                if refused is not None:
-                    group = await self._set_aside(group, refused)
-                    refused = None
+                if suspect is not None:
+                    group = await self._set_aside(group, suspect)
+                    suspect = None
                 return await self._store(group)
             except psycopg.Error as error:
                 await self._close()
@@ -98,7 +78,7 @@ class Writer:
                         " does not fit; run `godot-otel migrate`."
                     ) from error
                 if kind == "data":
-                    refused = error
+                    suspect = error
                     continue
                 log.warning(
                     "the store cannot be used, the queue holds what comes: %s",
@@ -141,7 +121,7 @@ class Writer:
                 self.conflicts += len(stored)
                 fresh = [b for b in group.batches if b.stream_id not in stored]
                 group = await asyncio.to_thread(self._again, fresh)
-            await _copy_group(connection, group, base << 20)
+            await copy_group(connection, group, base << 20)
             await _bury(connection, group.batches)
 
     async def _upsert_dictionaries(
@@ -201,7 +181,7 @@ class Writer:
         reason = f"refused by the store: {error.sqlstate or type(error).__name__}"
         await asyncio.to_thread(self._make_rows, group.batches)
         connection = await self._open()
-        bad = {b.stream_id: await _refused(connection, b.rows) for b in group.batches}
+        bad = {b.stream_id: await refused(connection, b.rows) for b in group.batches}
         whole = not any(bad.values())
         for batch in group.batches:
             if whole:
@@ -258,32 +238,6 @@ async def _enter(
     return (rows[0][2] if rows else 0), stored
 
 
-async def _copy_group(connection: store.Connection, group: Group, seq: int) -> None:
-    chunks = group.chunks
-    if not chunks:
-        return
-    await _copy(connection, "logs", COLUMNS, (chunk.rows(seq) for chunk in chunks))
-    filters = (chunk.filter(seq) for chunk in chunks)
-    await _copy(connection, "word_filters", _FILTER_COLUMNS, filters)
-    await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
-    if group.traces:
-        await _copy(connection, "trace_index", _TRACE_COLUMNS, [group.traces])
-
-
-async def _copy(
-    connection: store.Connection, table: str, columns: str, pieces: Iterable[bytes]
-) -> None:
-    statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
-    async with (
-        connection.cursor() as cursor,
-        cursor.copy(cast(Any, statement)) as copy,
-    ):
-        await copy.write(HEADER)
-        for piece in pieces:
-            await copy.write(piece)
-        await copy.write(TRAILER)
-
-
 async def _bury(connection: store.Connection, batches: Sequence[Batch]) -> None:
     letters = [
         (uuid.UUID(bytes=b.id), d.ordinal, b.home, b.signal, d.reason, d.payload)
@@ -293,25 +247,3 @@ async def _bury(connection: store.Connection, batches: Sequence[Batch]) -> None:
     if letters:
         async with connection.cursor() as cursor:
             await cursor.executemany(cast(Any, sql.query("dead_letter")), letters)
-
-
-async def _refused(connection: store.Connection, rows: Rows) -> set[int]:
-    """Find the places of rows that Postgres refuses, changing nothing."""
-    bad: set[int] = set()
-    async with connection.transaction(force_rollback=True):
-        halves = [range(len(rows))]
-        while halves:
-            part = halves.pop()
-            try:
-                async with connection.transaction():
-                    packed = packed_rows(rows.packed[part.start : part.stop], 0)
-                    await _copy(connection, "logs", COLUMNS, [packed])
-            except psycopg.Error as error:
-                if family(error) != "data":
-                    raise
-                if len(part) == 1:
-                    bad.update(part)
-                elif part:
-                    middle = len(part) // 2
-                    halves += (part[:middle], part[middle:])
-    return bad

@@ -1,0 +1,83 @@
+"""Writes rows by COPY, and finds those that Postgres refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, cast
+
+import psycopg
+
+from godot_otel import store
+from godot_otel_collector.batch import Rows
+from godot_otel_collector.decode import COLUMNS
+from godot_otel_collector.group import HEADER, TRAILER, Group, packed_rows
+
+_FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
+_TRACE_COLUMNS = "first, last, trace_id, lines, errors, service"
+_COUNT_COLUMNS = "minute, first, last, template_id, n, severity, environment, service"
+
+
+Family = Literal["data", "partition", "schema", "infrastructure"]
+
+
+def family(error: psycopg.Error) -> Family:
+    """Say what to do about an error, by its SQLSTATE."""
+    state = error.sqlstate or ""
+    if state == "23514" and not error.diag.constraint_name:
+        return "partition"  # "no partition of relation found for row"
+    if state[:2] in ("22", "23", "54"):
+        return "data"
+    if state[:2] in ("42", "3F", "0A"):
+        return "schema"
+    if not state and isinstance(error, psycopg.DataError):
+        return "data"
+    return "infrastructure"
+
+
+async def copy_group(connection: store.Connection, group: Group, seq: int) -> None:
+    """Write a group's rows, filters and counts; *seq* is that of its first row."""
+    chunks = group.chunks
+    if not chunks:
+        return
+    await _copy(connection, "logs", COLUMNS, (chunk.rows(seq) for chunk in chunks))
+    filters = (chunk.filter(seq) for chunk in chunks)
+    await _copy(connection, "word_filters", _FILTER_COLUMNS, filters)
+    await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
+    if group.traces:
+        await _copy(connection, "trace_index", _TRACE_COLUMNS, [group.traces])
+
+
+async def _copy(
+    connection: store.Connection, table: str, columns: str, pieces: Iterable[bytes]
+) -> None:
+    statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+    async with (
+        connection.cursor() as cursor,
+        cursor.copy(cast(Any, statement)) as copy,
+    ):
+        await copy.write(HEADER)
+        for piece in pieces:
+            await copy.write(piece)
+        await copy.write(TRAILER)
+
+
+async def refused(connection: store.Connection, rows: Rows) -> set[int]:
+    """Find the places of rows that Postgres refuses, changing nothing."""
+    bad: set[int] = set()
+    async with connection.transaction(force_rollback=True):
+        halves = [range(len(rows))]
+        while halves:
+            part = halves.pop()
+            try:
+                async with connection.transaction():
+                    packed = packed_rows(rows.packed[part.start : part.stop], 0)
+                    await _copy(connection, "logs", COLUMNS, [packed])
+            except psycopg.Error as error:
+                if family(error) != "data":
+                    raise
+                if len(part) == 1:
+                    bad.update(part)
+                elif part:
+                    middle = len(part) // 2
+                    halves += (part[:middle], part[middle:])
+    return bad
