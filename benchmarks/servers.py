@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,6 +68,7 @@ class Servers:
 @contextlib.contextmanager
 def servers() -> Iterator[Servers]:
     """Start both servers in a temporary directory; stop and delete them after."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends them as well
     with tempfile.TemporaryDirectory(prefix="godot-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)

@@ -102,8 +102,8 @@ return {1, id, m[5] or '0'}
 """
 
 # Only what XDEL really removed is subtracted: a second acknowledgement of the same
-# entry changes nothing. An empty stream resets the sums, which heals them after
-# somebody wrote to or trimmed the stream by hand.
+# entry changes nothing. Sums below nothing and those of an empty stream are reset,
+# which heals them after somebody wrote to or trimmed the stream by hand.
 _ACKNOWLEDGE = """#!lua flags=allow-oom
 local removed = 0
 for i = 2, #ARGV, 3 do
@@ -114,8 +114,11 @@ for i = 2, #ARGV, 3 do
     redis.call('HINCRBY', KEYS[2], 'records', -tonumber(ARGV[i + 2]))
   end
 end
-if redis.call('XLEN', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[2], 'bytes', 0, 'records', 0)
+local empty = redis.call('XLEN', KEYS[1]) == 0
+for _, sum in ipairs({'bytes', 'records'}) do
+  if empty or tonumber(redis.call('HGET', KEYS[2], sum) or 0) < 0 then
+    redis.call('HSET', KEYS[2], sum, 0)
+  end
 end
 return removed
 """
@@ -245,6 +248,7 @@ class Queue:
     def __init__(self, url: str, *, shard: int = 0) -> None:
         self.key = stream_key(shard)
         self.meta = meta_key(shard)
+        self._limits: dict[Any, Any] = {}
         try:
             # 10 s: a read blocks up to 2 s, and the rest is for a slow server.
             self._redis = redis.asyncio.Redis.from_url(url, **_options(2.0, 10.0))
@@ -256,9 +260,7 @@ class Queue:
 
     async def prepare(self, *, max_bytes: int, max_records: int) -> list[str]:
         """Write the shard's limits and create its group; return what to warn about."""
-        limits: Any = {"v": 1, "max_bytes": max_bytes, "max_records": max_records}
-        await cast(Any, self._redis.hset(self.meta, mapping=limits))
-        await cast(Any, self._redis.hsetnx(self.meta, "shards", "1"))
+        self._limits = {"v": 1, "max_bytes": max_bytes, "max_records": max_records}
         await self.create_group()
         return await self._warnings()
 
@@ -278,8 +280,13 @@ class Queue:
     async def create_group(self) -> None:
         """Create the group at the stream's beginning, and the stream; once is enough.
 
+        Writes the limits too: what removed a group may have been a FLUSHALL.
+
         At ``0``, because ``$`` would skip what arrived before the first collector.
         """
+        if self._limits:
+            await cast(Any, self._redis.hset(self.meta, mapping=self._limits))
+            await cast(Any, self._redis.hsetnx(self.meta, "shards", "1"))
         try:
             await self._redis.xgroup_create(self.key, GROUP, id="0", mkstream=True)
         except ResponseError as error:

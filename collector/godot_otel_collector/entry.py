@@ -36,7 +36,7 @@ def envelope(delivery: queue.Delivered) -> Batch:
     try:
         identity = uuid.UUID(bytes=fields.get(b"id", b""))
         records, home = int(fields[b"records"]), int(fields[b"home"])
-        if not 0 <= home < 2**15 or records < 0:
+        if not 0 <= home < 2**15 or not 0 <= records < 2**31:
             raise ValueError
         reason = ""
     except (ValueError, KeyError):

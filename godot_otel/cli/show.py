@@ -103,7 +103,8 @@ def stats(counted: Stats) -> None:
     for one in counted.components:
         seen = rfc3339(one.last_seen) if one.last_seen else "-"
         numbers = [str(one.levels.get(name, 0)) for name in names]
-        rows.append([plain(one.name), *numbers, seen])
+        name = plain(one.name)  # hostile ones are long
+        rows.append([name[:47] + "…" if len(name) > 48 else name, *numbers, seen])
     rows.append(["(all)", *(str(counted.levels[name]) for name in names), ""])
     _grid(["service", *names, "last seen"], rows)
     if counted.omitted:

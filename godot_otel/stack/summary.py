@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def lines(directory: Path, facts: dict[str, Any]) -> Iterator[str]:
 def _environment(directory: Path) -> str:
     if directory == settings.default_data_dir().absolute():
         return ""
-    return f"GODOT_DATA_DIR={directory} "
+    return f"GODOT_DATA_DIR={shlex.quote(str(directory))} "
 
 
 def _places(directory: Path, facts: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from godot_otel.stack import ports
 from godot_otel.stack.keys import Keys
 from godot_otel.stack.part import Part
 
-# `always`: with everysec a SIGKILL lost acknowledged entries (reliability.md).
+# `always`: with everysec a SIGKILL lost acknowledged entries.
 SETTINGS: Mapping[str, str] = {
     "bind": "127.0.0.1",
     "protected-mode": "yes",

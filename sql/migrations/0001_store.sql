@@ -93,7 +93,7 @@ CREATE TABLE emitters (
 CREATE TABLE logs (
     time timestamptz NOT NULL,
     ingested_at timestamptz NOT NULL DEFAULT now(),
-    -- (xid_base + transaction id) << 20 | ordinal: grows with visibility, see README
+    -- (xid_base + transaction id) << 20 | ordinal: a tail goes on by it
     seq bigint NOT NULL,
     template_id bigint NOT NULL,
     resource_id bigint NOT NULL,

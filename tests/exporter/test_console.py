@@ -53,6 +53,12 @@ PROGRAMS = {
         logger.setLevel(logging.INFO)
         logger.info("printed")
     """,
+    "objects in extra": """
+        import logging
+        class Bad:
+            def __str__(self): raise RuntimeError
+        logging.getLogger("a").error("printed", extra={"o": object(), "bad": Bad()})
+    """,
     "flask's own handlers": """
         import flask, logging
         from werkzeug._internal import _log
@@ -83,7 +89,7 @@ def test_the_console_stays_as_it_was(name, server, program, godot_run):
 
 
 def test_one_bad_record_costs_no_other(server, program, godot_run):
-    """Every row of app-side.md 2.3, in one batch."""
+    """What makes OpenTelemetry's own pieces raise or lose a batch, in one batch."""
     done = program(
         r"""
         import logging

@@ -172,7 +172,8 @@ def test_an_export_waits_for_a_queue_that_comes_back(mortal, exporter_of, said):
     assert exporter.export(records("b")) is SUCCESS
     timer.join()
     assert mortal.bodies() == ["b"]
-    assert len(said) == 1
+    assert len(said) == 2
+    assert said[1] == "the queue takes log records again"
 
 
 def test_an_export_waits_while_the_queue_is_full(server, exporter_of, said):
@@ -185,7 +186,10 @@ def test_an_export_waits_while_the_queue_is_full(server, exporter_of, said):
     assert exporter.export(records("b")) is SUCCESS
     assert time.monotonic() - started > 0.4
     timer.join()
-    assert said == ["the queue is full (records); waiting"]
+    assert said == [
+        "the queue is full (records); waiting",
+        "the queue takes log records again",
+    ]
 
 
 def test_at_the_deadline_a_batch_is_dropped_and_counted(server, exporter_of, said):

@@ -174,7 +174,7 @@ class Sender:
             if self._producer is None or self._failures:
                 url = resolve(self._endpoint)
                 if url is None:
-                    self._report_no_endpoint()
+                    self._report_no_endpoint()  # or it went away
                 if url != self._url:
                     # The old one is not closed: another thread may be using it.
                     self._url, self._producer = url, self._open(url)
@@ -192,9 +192,11 @@ class Sender:
         self._had_endpoint = True
         return producer
 
-    @staticmethod
-    def _report_no_endpoint() -> None:
-        if SAID_NO_QUEUE not in os.environ:
+    def _report_no_endpoint(self) -> None:
+        if self._had_endpoint:
+            report("gone", "the queue is gone; waiting for it for up to %g s a batch",
+                   self.timeout)  # fmt: skip # one sentence
+        elif SAID_NO_QUEUE not in os.environ:
             report_once(
                 "no_endpoint",
                 "no queue, so log records are dropped: start one with `godot-otel up`",
@@ -211,7 +213,9 @@ class Sender:
             report("unusable", "the queue cannot be used: %s", type(error).__name__)
         else:
             with self._state:
-                self._failures, self._next_attempt = 0, 0.0
+                recovered, self._failures, self._next_attempt = self._failures, 0, 0.0
+            if recovered:
+                report("recovered", "the queue takes log records again")
             return True
         self._failed()
         return False

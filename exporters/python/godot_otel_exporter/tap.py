@@ -12,12 +12,22 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from godot_otel_exporter.values import clean
+
 # Records about sending records would make more of them.
 _OWN = ("godot_otel", "opentelemetry", "redis")
+
+
+_PLAIN = {str, int, float, bool, bytes, type(None)}
+_OF_LOGGING = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
+
+_exporting: ContextVar[bool] = ContextVar("godot_otel_exporting", default=False)
+"""Set while a record is handed over: what is logged about that goes no further."""
 
 
 class _ExportLevel(int):
@@ -75,7 +85,9 @@ def _printed(logger: logging.Logger, record: logging.LogRecord) -> bool:
 
 
 def _wanted(record: logging.LogRecord) -> bool:
-    return not record.name.startswith(_OWN) or is_instrumentation_enabled()
+    if not record.name.startswith(_OWN):
+        return True
+    return is_instrumentation_enabled() and not _exporting.get()
 
 
 def _export(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -83,8 +95,9 @@ def _export(handler: logging.Handler, record: logging.LogRecord) -> None:
 
     The application has seen logging's own report of such a record already.
     """
+    token = _exporting.set(True)
     try:
-        handler.handle(record)
+        handler.handle(_readable(record))
     except Exception:
         plain = logging.LogRecord(
             record.name, record.levelno, record.pathname, record.lineno,
@@ -93,6 +106,21 @@ def _export(handler: logging.Handler, record: logging.LogRecord) -> None:
         plain.created, plain.levelname = record.created, record.levelname
         with contextlib.suppress(Exception):  # the record is lost, its author lives
             handler.handle(plain)
+    finally:
+        _exporting.reset(token)
+
+
+def _readable(record: logging.LogRecord) -> logging.LogRecord:
+    """Return *record*, or a copy of it with the objects of ``extra`` as their text.
+
+    OpenTelemetry stores null for an object that it does not know, and logs about it.
+    """
+    odd = {
+        name: clean(value)
+        for name, value in record.__dict__.items()
+        if value.__class__ not in _PLAIN and name not in _OF_LOGGING
+    }
+    return logging.makeLogRecord(record.__dict__ | odd) if odd else record
 
 
 def _message(record: logging.LogRecord) -> str:
