@@ -30,7 +30,6 @@ GROUP = "collectors"
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # packed and unpacked
 DEFAULT_MAX_BYTES = 512 * 1024 * 1024
 DEFAULT_MAX_RECORDS = 5_000_000
-SIGNALS = (b"logs", b"traces")
 ENCODINGS = (b"", b"gzip")
 
 

@@ -39,9 +39,6 @@ class Calendar:
         self._lowers = [lower for lower, _ in bounds]
         self._uppers = [upper for _, upper in bounds]
 
-    def __len__(self) -> int:
-        return len(self._lowers)
-
     def covers(self, moment: int) -> bool:
         """Say whether a partition for *moment* exists."""
         at = bisect.bisect_right(self._lowers, moment) - 1

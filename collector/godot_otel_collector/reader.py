@@ -117,10 +117,6 @@ class Reader:
         except (RedisError, OSError):
             log.debug("the queue is away; our name stays")
 
-    def leave_pending(self, stream_id: bytes) -> None:
-        """Keep an entry pending that is not for this version of the collector."""
-        self._held.add(stream_id)
-
     async def run_reclaim(self) -> None:
         """Show that we live, and take over what dead consumers hold; for ever."""
         while not self._stopping.is_set():

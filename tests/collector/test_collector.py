@@ -151,6 +151,7 @@ async def test_a_destroyed_group_is_created_again(producer, redis_url, store_dsn
         producer._redis.xgroup_destroy(queue.stream_key(), queue.GROUP)
         producer.admit(entry(["after"]))
         await until(lambda: count(store_dsn) == 2)
+    assert await waiting(redis_url) == 0
 
 
 async def test_a_batch_id_beyond_the_ledger_is_a_dead_letter(
