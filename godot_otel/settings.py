@@ -96,6 +96,13 @@ def one_of(*names: str) -> Callable[[str], str]:
     return parse
 
 
+def boolean(text: str) -> bool:
+    """Read ``true`` or ``false``, in any case, as OpenTelemetry has it."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return text.lower() == "true"
+
+
 def words(text: str) -> tuple[str, ...]:
     """Split a comma-separated list; blanks fall away."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
@@ -105,6 +112,11 @@ def default_data_dir() -> Path:
     """Where the embedded servers keep their data when nobody says otherwise."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "godot-otel"
+
+
+def spool_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder where batches wait while the queue is away."""
+    return Path(value("spool_dir", environ) or data_dir(environ) / "spool")
 
 
 def _path(text: str) -> Path:
@@ -194,6 +206,29 @@ SETTINGS: tuple[Setting, ...] = (
         "redact_keys", "OTEL_EXPORTER_GODOT_REDACT_KEYS", "list of names", (),
         "Attribute names whose values become [REDACTED], beside the built-in ones.",
         words,
+    ),
+    Setting(
+        "direct", "OTEL_EXPORTER_GODOT_DIRECT", "boolean", True,
+        "Take log records straight from `logging` while no other log exporter or"
+        " processor wants them.",
+        boolean,
+    ),
+    Setting(
+        "spool_dir", "OTEL_EXPORTER_GODOT_SPOOL_DIR", "path", None,
+        "Where batches wait on disk while the queue is away; default: `spool` in the"
+        " data directory.",
+        _path,
+    ),
+    Setting(
+        "spool_max_bytes", "OTEL_EXPORTER_GODOT_SPOOL_MAX_BYTES", _BYTES, 256 * MIB,
+        "How many bytes may wait on disk, then the oldest batch is dropped; 0: none.",
+        whole(0, 1 << 40),
+    ),
+    Setting(
+        "fallback", "OTEL_EXPORTER_GODOT_FALLBACK", "output", "stderr",
+        "Where lines go as JSON that neither queue nor disk can take: stderr, stdout"
+        " or none.",
+        one_of("stderr", "stdout", "none"),
     ),
 )  # fmt: skip # a table reads best with a row's facts on its first lines
 
