@@ -47,7 +47,7 @@ def bare(**fields) -> ReadableLogRecord:
 
 
 def encoded(*records, redact=()):
-    result = encode(list(records), Redactor(redact).is_secret)
+    result = encode(list(records), Redactor(redact))
     requests = [ExportLogsServiceRequest.FromString(b.payload) for b in result.batches]
     return requests, +result.dropped
 
@@ -232,7 +232,7 @@ def test_a_long_traceback_keeps_its_end():
 
 def test_large_batches_are_split_and_nothing_is_lost():
     records = [record("x" * 60_000, attributes={"n": n}) for n in range(200)]
-    result = encode(records, Redactor().is_secret)
+    result = encode(records, Redactor())
     assert len(result.batches) > 2
     assert all(len(batch.payload) <= MAX_BATCH_BYTES for batch in result.batches)
     numbers = [

@@ -19,7 +19,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 
 from godot_otel.queue import MAX_BATCH_BYTES
 from godot_otel_exporter._compat import ReadableLogRecord
-from godot_otel_exporter.values import IsSecret, clean, cut, fill_body, fill_pairs
+from godot_otel_exporter.redact import Redactor
+from godot_otel_exporter.values import clean, cut, fill_body, fill_pairs
 
 TRUNCATED = "log.truncated_bytes"
 # OpenTelemetry's logging instrumentation copies the record's own ids into these.
@@ -46,10 +47,10 @@ class Encoded:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def encode(records: Sequence[ReadableLogRecord], is_secret: IsSecret) -> Encoded:
+def encode(records: Sequence[ReadableLogRecord], redactor: Redactor) -> Encoded:
     """Encode *records* as batches of at most ``MAX_BATCH_BYTES``; never raises."""
     request = ExportLogsServiceRequest()
-    count = _fill_request(request, records, is_secret)
+    count = _fill_request(request, records, redactor)
     if request.ByteSize() <= MAX_BATCH_BYTES:
         encoded = Encoded(dropped=Counter(unencodable=len(records) - count))
         if count:
@@ -59,7 +60,7 @@ def encode(records: Sequence[ReadableLogRecord], is_secret: IsSecret) -> Encoded
         return Encoded(dropped=Counter(too_large=1))
     middle = len(records) // 2
     first, second = (
-        encode(part, is_secret) for part in (records[:middle], records[middle:])
+        encode(part, redactor) for part in (records[:middle], records[middle:])
     )
     return Encoded(first.batches + second.batches, first.dropped + second.dropped)
 
@@ -67,27 +68,27 @@ def encode(records: Sequence[ReadableLogRecord], is_secret: IsSecret) -> Encoded
 def _fill_request(
     request: ExportLogsServiceRequest,
     records: Sequence[ReadableLogRecord],
-    is_secret: IsSecret,
+    redactor: Redactor,
 ) -> int:
     """Add every record that can be; return how many those are."""
-    groups = _Groups(request, is_secret)
+    groups = _Groups(request, redactor)
     count = 0
     for record in records:
         try:
             logs = groups.logs_of(record)
         except Exception:  # noqa: S112 # counted by the caller: it is not in the sum
             continue
-        count += _add(logs, record, is_secret)
+        count += _add(logs, record, redactor)
     return count
 
 
-def _add(logs: Any, record: ReadableLogRecord, is_secret: IsSecret) -> int:
+def _add(logs: Any, record: ReadableLogRecord, redactor: Redactor) -> int:
     scope = record.instrumentation_scope
     colours = scope is not None and scope.name == "werkzeug"
     for form in (_as_it_is, _cleaned):
         target = logs.add()
         try:
-            _fill(target, form(record.log_record), is_secret, colours)
+            _fill(target, form(record.log_record), redactor, colours)
             target.dropped_attributes_count = record.dropped_attributes
         except Exception:
             logs.pop()
@@ -102,9 +103,9 @@ class _Groups:
     By identity first: hashing a resource costs more than encoding a record.
     """
 
-    def __init__(self, request: ExportLogsServiceRequest, is_secret: IsSecret) -> None:
+    def __init__(self, request: ExportLogsServiceRequest, redactor: Redactor) -> None:
         self._request = request
-        self._is_secret = is_secret
+        self._redactor = redactor
         self._resources: dict[int, Any] = {}
         self._scopes: dict[tuple[int, Any], Any] = {}
         self._logs: dict[tuple[int, int], Any] = {}
@@ -142,13 +143,13 @@ class _Groups:
 
     def _fill(self, target: Any, attributes: Mapping[str, Any]) -> None:
         try:
-            fill_pairs(target, attributes, self._is_secret)
+            fill_pairs(target, attributes, self._redactor)
         except Exception:
             del target[:]
-            fill_pairs(target, clean(attributes), self._is_secret)
+            fill_pairs(target, clean(attributes), self._redactor)
 
 
-def _fill(target: Any, record: Any, is_secret: IsSecret, colours: bool) -> None:
+def _fill(target: Any, record: Any, redactor: Redactor, colours: bool) -> None:
     if record.timestamp:
         target.time_unix_nano = record.timestamp
     if record.observed_timestamp:
@@ -169,18 +170,22 @@ def _fill(target: Any, record: Any, is_secret: IsSecret, colours: bool) -> None:
     if colours and isinstance(body, str):
         body = _COLOURS.sub("", body)
     lost = 0
-    if type(body) is str and len(body) <= _SHORT_BODY:
-        target.body.string_value = body
+    if (
+        type(body) is str
+        and len(body) <= _SHORT_BODY
+        and len(text := redactor.text(body)) <= _SHORT_BODY
+    ):
+        target.body.string_value = text
     else:
-        lost = fill_body(target.body, body, is_secret)
+        lost = fill_body(target.body, body, redactor)
     if record.attributes:
         attributes = record.attributes.copy()
         if REDUNDANT[0] in attributes:
             for name in REDUNDANT:
                 attributes.pop(name, None)
-        fill_pairs(target.attributes, attributes, is_secret)
+        fill_pairs(target.attributes, attributes, redactor)
     if lost:
-        fill_pairs(target.attributes, {TRUNCATED: lost}, is_secret)
+        fill_pairs(target.attributes, {TRUNCATED: lost}, redactor)
 
 
 def _as_it_is(record: Any) -> Any:

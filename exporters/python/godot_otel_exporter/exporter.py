@@ -88,7 +88,7 @@ class GodotLogRecordExporter(LogRecordExporter):
     def _export(self, records: Sequence[ReadableLogRecord]) -> bool:
         ends = time.monotonic() + self._sender.timeout
         self._sender.emit(len(records))
-        encoded = encode(records, self._redactor.is_secret)
+        encoded = encode(records, self._redactor)
         for reason, count in encoded.dropped.items():
             self._sender.drop(reason, count)
         service = _service(records)

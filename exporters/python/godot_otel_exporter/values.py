@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from godot_otel_exporter.redact import REDACTED
+from godot_otel_exporter.redact import REDACTED, Redactor
 
 ATTRIBUTE_MAX_BYTES = 8 * 1024
 BODY_MAX_BYTES = 64 * 1024
@@ -19,10 +19,8 @@ STACKTRACE = "exception.stacktrace"
 _INT64 = 2**63
 _SHORT = ATTRIBUTE_MAX_BYTES // 4  # characters that cannot exceed the cap
 
-IsSecret = Callable[[str], bool]
 
-
-def fill_pairs(target: Any, attributes: Mapping[Any, Any], is_secret: IsSecret) -> None:
+def fill_pairs(target: Any, attributes: Mapping[Any, Any], redactor: Redactor) -> None:
     """Add *attributes* to *target*, a repeated ``KeyValue``.
 
     Raises:
@@ -32,24 +30,24 @@ def fill_pairs(target: Any, attributes: Mapping[Any, Any], is_secret: IsSecret) 
         pair = target.add()
         kind = type(value)
         # the common cases without a call: an attribute's cost is a record's cost
-        if type(name) is not str or is_secret(name):
-            _fill_pair(pair, name, value, is_secret, 0)
+        if type(name) is not str or redactor.is_secret(name):
+            _fill_pair(pair, name, value, redactor, 0)
         elif kind is str and len(value) <= _SHORT:
             pair.key = name
-            pair.value.string_value = value
+            pair.value.string_value = redactor.text(value)
         elif kind is int and -_INT64 <= value < _INT64:
             pair.key = name
             pair.value.int_value = value
         else:
             if name == STACKTRACE and kind is str:
                 value = _last_bytes(value, ATTRIBUTE_MAX_BYTES)  # its end has the error
-            _fill_pair(pair, name, value, is_secret, 0)
+            _fill_pair(pair, name, value, redactor, 0)
             _trim(pair.value, ATTRIBUTE_MAX_BYTES)
 
 
-def fill_body(target: AnyValue, body: Any, is_secret: IsSecret) -> int:
+def fill_body(target: AnyValue, body: Any, redactor: Redactor) -> int:
     """Set the body and return how many bytes the cap cut away; raises as above."""
-    lost = _fill(target, body, BODY_MAX_BYTES, is_secret, 0)
+    lost = _fill(target, body, BODY_MAX_BYTES, redactor, 0)
     return lost or _trim(target, BODY_MAX_BYTES)
 
 
@@ -104,7 +102,7 @@ def _digits(number: int) -> str:
 
 
 def _fill(
-    target: AnyValue, value: Any, limit: int, is_secret: IsSecret, depth: int
+    target: AnyValue, value: Any, limit: int, redactor: Redactor, depth: int
 ) -> int:
     """Set one value; return how many bytes of it were cut away."""
     if isinstance(value, str):
@@ -131,9 +129,9 @@ def _fill(
         target.kvlist_value.SetInParent()
         for name, item in value.items():
             pair = target.kvlist_value.values.add()
-            _fill_pair(pair, name, item, is_secret, depth + 1)
+            _fill_pair(pair, name, item, redactor, depth + 1)
     elif isinstance(value, (Sequence, Set)):
-        _fill_array(target, value, is_secret, depth)
+        _fill_array(target, value, redactor, depth)
     else:
         target.string_value, lost = cut(str(value), limit)
         return lost
@@ -141,30 +139,30 @@ def _fill(
 
 
 def _fill_pair(
-    pair: KeyValue, name: Any, value: Any, is_secret: IsSecret, depth: int
+    pair: KeyValue, name: Any, value: Any, redactor: Redactor, depth: int
 ) -> None:
     text = name if isinstance(name, str) else str(name)
     pair.key = text
-    if is_secret(text):
+    if redactor.is_secret(text):
         pair.value.string_value = REDACTED
     else:
-        _fill(pair.value, value, ATTRIBUTE_MAX_BYTES, is_secret, depth)
+        _fill(pair.value, value, ATTRIBUTE_MAX_BYTES, redactor, depth)
 
 
-def _fill_array(target: AnyValue, items: Any, is_secret: IsSecret, depth: int) -> None:
+def _fill_array(target: AnyValue, items: Any, redactor: Redactor, depth: int) -> None:
     target.array_value.SetInParent()
     values = target.array_value.values
-    if depth and len(items) == 2 and _names_secret(items, is_secret):
+    if depth and len(items) == 2 and _names_secret(items, redactor):
         items = (items[0], REDACTED)  # a header among headers: ("cookie", "...")
     for item in items:
-        _fill(values.add(), item, ATTRIBUTE_MAX_BYTES, is_secret, depth + 1)
+        _fill(values.add(), item, ATTRIBUTE_MAX_BYTES, redactor, depth + 1)
 
 
-def _names_secret(pair: Any, is_secret: IsSecret) -> bool:
+def _names_secret(pair: Any, redactor: Redactor) -> bool:
     if not isinstance(pair, (list, tuple)):
         return False
     name = pair[0].decode("latin-1") if isinstance(pair[0], bytes) else pair[0]
-    return isinstance(name, str) and is_secret(name)
+    return isinstance(name, str) and redactor.is_secret(name)
 
 
 def _trim(target: Any, limit: int) -> int:
