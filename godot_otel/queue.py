@@ -11,6 +11,7 @@ of an entry (a second XREADGROUP returns the next one).
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from godot_otel import levels
 from godot_otel.errors import QueueFullError, RetryableError, SettingError
+from godot_otel.levels import Instance, LevelBoard
 
 CONTRACT = b"1"
 GROUP = "collectors"
@@ -41,6 +44,21 @@ def stream_key(shard: int = 0) -> str:
 def meta_key(shard: int = 0) -> str:
     """Name the hash with contract version, limits and counters of *shard*."""
     return f"godot:{{{shard}}}:meta"
+
+
+def levels_key(shard: int = 0) -> str:
+    """Name the hash of levels that hold for a while."""
+    return f"godot:{{{shard}}}:levels"
+
+
+def instances_key(shard: int = 0) -> str:
+    """Name the hash of running processes and the levels they have applied."""
+    return f"godot:{{{shard}}}:instances"
+
+
+def board_keys(shard: int = 0) -> list[str]:
+    """Name the keys that every script of ``godot_otel.levels`` takes."""
+    return [levels_key(shard), instances_key(shard), meta_key(shard)]
 
 
 def batch_id(now_ms: int | None = None) -> bytes:
@@ -221,7 +239,59 @@ class Producer:
             raise unreachable(error) from error
         if not reply[0]:
             raise QueueFullError(f"the queue is full ({reply[1].decode()})")
-        return Admitted(reply[1], int(reply[2]))
+        return Admitted(reply[1], levels.version(reply[2]))
+
+    # The level board. Each of these raises RetryableError when there is no answer.
+
+    def level_version(self) -> int:
+        """Say which version the board has; another one means: read it again."""
+        try:
+            found = cast(Any, self._redis.hget(meta_key(), "level_version"))
+        except (RedisError, OSError) as error:
+            raise unreachable(error) from error
+        return levels.version(found)
+
+    def levels(self) -> LevelBoard:
+        """Read the levels that hold now, with the time each has left."""
+        return levels.board(self._board(levels.READ))
+
+    def set_level(self, target: str, level: str, ttl: float) -> int:
+        """Set a level for *ttl* seconds; return the board's new version.
+
+        *level* must be a key of ``levels.LEVELS``.
+        """
+        milliseconds = min(round(ttl * 1000), levels.MAX_TTL_MS)
+        return int(self._board(levels.SET, target, level, milliseconds))
+
+    def reset_level(self, target: str | None = None) -> int:
+        """End one level, or all of them, before its time; return how many ended."""
+        return int(self._board(levels.RESET, *([] if target is None else [target])))
+
+    def register(self, instance: str, facts: Mapping[str, Any]) -> int:
+        """Show that *instance* lives, and what it has applied; return the version.
+
+        Must be called again within every 30 s: commands ask who is there.
+        """
+        text = json.dumps(dict(facts), separators=(",", ":"))
+        return levels.version(self._board(levels.REGISTER, instance, text))
+
+    def unregister(self, instance: str) -> None:
+        """Forget an instance that ends."""
+        try:
+            self._redis.hdel(instances_key(), instance)
+        except (RedisError, OSError) as error:
+            raise unreachable(error) from error
+
+    def instances(self) -> list[Instance]:
+        """Read who is registered, and for how long nobody heard of each."""
+        return levels.instances(self._board(levels.INSTANCES))
+
+    def _board(self, script: str, *arguments: str | int) -> Any:
+        try:
+            registered = self._redis.register_script(script)
+            return registered(keys=board_keys(), args=list(arguments))
+        except (RedisError, OSError) as error:
+            raise unreachable(error) from error
 
     def close(self) -> None:
         """Close every connection."""
