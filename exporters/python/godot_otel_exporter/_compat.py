@@ -6,20 +6,77 @@ only this file changes.
 
 from __future__ import annotations
 
+import os
+import warnings
+from typing import Any
+
 from opentelemetry._logs import get_logger_provider
+from opentelemetry.context import get_current
 from opentelemetry.instrumentation.auto_instrumentation._load import (
     _load_instrumentors as load_instrumentors,
 )
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator as SdkConfigurator
-from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk._logs import (
+    LoggerProvider,
+    LogRecordProcessor,
+    ReadableLogRecord,
+    ReadWriteLogRecord,
+)
+from opentelemetry.sdk._logs.export import (
+    BatchLogRecordProcessor,
+    LogRecordExporter,
+    LogRecordExportResult,
+)
+from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it is deprecated, but people still switch it on
+    from opentelemetry.sdk._logs import LoggingHandler as SdkLoggingHandler
 
 __all__ = [
+    "SPAN_KEY",
+    "BatchLogRecordProcessor",
     "LogRecordExportResult",
     "LogRecordExporter",
+    "LogRecordProcessor",
     "LoggerProvider",
+    "ReadWriteLogRecord",
     "ReadableLogRecord",
     "SdkConfigurator",
+    "SdkLoggingHandler",
+    "current_context",
     "get_logger_provider",
+    "limits_of",
     "load_instrumentors",
+    "processors_of",
+    "takes_records_unchanged",
 ]
+
+current_context = get_current
+
+
+def processors_of(provider: LoggerProvider) -> Any:
+    """Return the tuple of a provider's processors; another one once it changes."""
+    return provider._multi_log_record_processor._log_record_processors
+
+
+def limits_of(provider: LoggerProvider) -> tuple[int | None, int | None]:
+    """Return how many attributes a record may have, and how long a value may be."""
+    limits = provider._log_record_limits
+    return limits.max_log_record_attributes, limits.max_log_record_attribute_length
+
+
+def takes_records_unchanged(provider: LoggerProvider) -> bool:
+    """Say whether going past the provider's loggers makes no difference to anybody.
+
+    It does when logging is disabled, when loggers are switched one by one, and when
+    the SDK counts what it emits.
+    """
+    configured = getattr(provider, "_logger_configurator", None)
+    counted = os.environ.get("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "")
+    return (
+        not provider._disabled
+        and getattr(configured, "__name__", "") == "_default_logger_configurator"
+        and counted.strip().lower() != "true"
+        and hasattr(provider, "_log_record_limits")
+    )

@@ -51,10 +51,9 @@ class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
     def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
         """Activate one instrumentor; logging's without its effects on the console."""
         super().load_instrumentor(entry_point, **keywords)
-        if entry_point.name == "logging":
-            from godot_otel_exporter.tap import move_off_root
+        from godot_otel_exporter.providers import after_instrumentor
 
-            move_off_root()
+        after_instrumentor(entry_point.name)
 
 
 def _next_distro() -> BaseDistro:

@@ -6,6 +6,9 @@ holds. A malformed argument is raised: the programmer is there to read it.
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from godot_otel import settings, state
@@ -28,6 +31,15 @@ def signal_setting(name: str) -> Any:
     """Read the setting for logs alone, else the one for every signal."""
     own = setting(f"logs_{name}")
     return setting(name) if own is None else own
+
+
+def default_spool_dir() -> Path:
+    """Return where batches wait when no argument says; a folder that may not exist."""
+    try:
+        directory = setting("data_dir") or settings.default_data_dir()
+    except RuntimeError:  # no home directory
+        directory = Path(tempfile.gettempdir()) / f"godot-otel-{os.getuid()}"
+    return Path(setting("spool_dir") or directory / "spool")
 
 
 def report_unknown() -> None:

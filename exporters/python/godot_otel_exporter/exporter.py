@@ -1,42 +1,64 @@
-"""The exporter for any OpenTelemetry setup: redact, encode, hand to the queue."""
+"""The exporter: redact, encode, hand to the queue."""
 
 from __future__ import annotations
 
 import gzip
-import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.resources import Resource
 
 from godot_otel import settings
 from godot_otel.errors import SettingError
+from godot_otel.queue import Entry
+from godot_otel_exporter import lifecycle
 from godot_otel_exporter._compat import (
+    LoggerProvider,
     LogRecordExporter,
     LogRecordExportResult,
     ReadableLogRecord,
 )
+from godot_otel_exporter.capture import Captured
 from godot_otel_exporter.diagnostics import report
+from godot_otel_exporter.direct import Direct
 from godot_otel_exporter.encode import Batch, encode
-from godot_otel_exporter.endpoint import report_unknown, setting, signal_setting
+from godot_otel_exporter.endpoint import (
+    default_spool_dir,
+    report_unknown,
+    setting,
+    signal_setting,
+)
+from godot_otel_exporter.fallback import Fallback
+from godot_otel_exporter.link import Link
+from godot_otel_exporter.memory import Flush
 from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.sender import SHUTDOWN_SECONDS, Sender
+from godot_otel_exporter.spool import Spool
 
-ARGUMENTS = ("endpoint", "timeout", "compression", "redact_keys")
+ARGUMENTS = (
+    "endpoint", "timeout", "compression", "redact_keys", "spool_dir", "spool_max_bytes",
+    "fallback",
+)  # fmt: skip # one list
 
 
 class GodotLogRecordExporter(LogRecordExporter):
-    """Exports log records to godot-otel's queue.
+    """Exports log records to godot-otel's queue, or to disk while it is away.
 
     Constructing it contacts nobody and starts no thread. An argument wins over its
     environment variable.
 
     Args:
         endpoint: the queue's Redis URL; default: the environment, then the stack that
-            runs in the data directory. Without any, records are dropped and counted.
+            runs in the data directory. Without any, batches wait in the spool.
         timeout: how many seconds one export may take, all its attempts together.
         compression: ``none`` or ``gzip``.
         redact_keys: more names whose values become ``[REDACTED]``.
+        spool_dir: the folder where batches wait while the queue is away.
+        spool_max_bytes: how many bytes may wait there; 0: none.
+        fallback: ``stderr``, ``stdout`` or ``none``: where lines go that neither queue
+            nor disk can take.
 
     Raises:
         TypeError: an argument's name is unknown.
@@ -50,6 +72,9 @@ class GodotLogRecordExporter(LogRecordExporter):
         timeout: float | None = None,
         compression: str | None = None,
         redact_keys: Sequence[str] = (),
+        spool_dir: str | Path | None = None,
+        spool_max_bytes: int | None = None,
+        fallback: str | None = None,
         **unknown: Any,  # a YAML file's keys arrive here
     ) -> None:
         if unknown:
@@ -64,44 +89,94 @@ class GodotLogRecordExporter(LogRecordExporter):
             raise SettingError(f"timeout: {timeout!r} is no number of seconds above 0")
         if compression is None:
             compression = signal_setting("compression")
-        if compression not in ("none", "gzip"):
-            raise SettingError(f"compression: {compression!r} is neither none nor gzip")
         if isinstance(redact_keys, str):
             redact_keys = settings.words(redact_keys)
-        self._gzip = compression == "gzip"
+        self._gzip = _one_of("compression", compression, "none", "gzip") == "gzip"
         self._redactor = Redactor((*setting("redact_keys"), *redact_keys))
-        self._sender = Sender(endpoint=_checked(endpoint), timeout=float(timeout))
+        self._direct: Direct | None = None
+        self._sender = Sender(
+            endpoint=_checked(endpoint),
+            timeout=float(timeout),
+            spool=_spool(spool_dir, spool_max_bytes),
+            fallback=Fallback(
+                _one_of(
+                    "fallback",
+                    fallback or setting("fallback"),
+                    "stderr",
+                    "stdout",
+                    "none",
+                )  # fmt: skip # an argument and what it may be
+            ),
+        )
+        self._link = Link(self._sender)
+        lifecycle.watch(self)
+
+    def _after_fork(self) -> None:
+        self._sender.after_fork()
+        self._link.after_fork()
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Hand *batch* to the queue; wait for it up to the timeout, never raise.
+        """Hand *batch* to the queue, or else to the spool; never raise.
 
-        SUCCESS: the queue holds every record. FAILURE: some were dropped, and counted.
+        SUCCESS: one of them holds every record. FAILURE: some were dropped, and counted.
         """
         try:
             with suppress_instrumentation():
-                sent = self._export(batch)
+                self._link.start()
+                entries, sent = self._entries(batch)
+                for entry in entries:
+                    sent = self._sender.send(entry) and sent
         except Exception as error:
             report("internal", "exporting failed: %s", type(error).__name__)
             sent = False
         return LogRecordExportResult.SUCCESS if sent else LogRecordExportResult.FAILURE
 
-    def _export(self, records: Sequence[ReadableLogRecord]) -> bool:
-        ends = time.monotonic() + self._sender.timeout
-        self._sender.emit(len(records))
-        encoded = encode(records, self._redactor)
+    def serve(self, provider: LoggerProvider) -> None:
+        """Encode the log calls that were captured for *provider*."""
+        self._direct = Direct(provider, self._redactor)
+        self._link.named(_service(provider.resource))
+
+    def start(self) -> None:
+        """Begin to follow levels, and to send what waits on disk, before any record."""
+        self._link.start()
+
+    def forward(self, items: Sequence[Captured | ReadableLogRecord]) -> None:
+        """Encode *items* and pass them on without waiting for the queue."""
+        for entry in self._entries(items)[0]:
+            if not self._link.offer(entry):
+                self._sender.keep(entry)
+
+    def forward_mark(self, mark: Flush) -> None:
+        """Let *mark* arrive after everything that was passed on before it."""
+        self._link.forward(mark)
+
+    def refuse(self, reason: str, records: int, *, emitted: int) -> None:
+        """Count records that never came to be encoded."""
+        self._sender.counters.emit(emitted)
+        self._sender.counters.drop(reason, records)
+
+    def pending(self) -> bool:
+        """Say whether a batch is on its way."""
+        return self._link.pending()
+
+    def _entries(
+        self, records: Sequence[Captured | ReadableLogRecord]
+    ) -> tuple[list[Entry], bool]:
+        """Encode records; return their batches, and whether all are in them."""
+        counters = self._sender.counters
+        counters.emit(len(records))
+        if not counters.service and records:
+            first = records[0]
+            if isinstance(first, ReadableLogRecord):
+                self._link.named(_service(first.resource))
+        encoded = encode(records, self._redactor, self._direct)
         for reason, count in encoded.dropped.items():
-            self._sender.drop(reason, count)
-        service = _service(records)
-        sent = [
-            self._sender.send(
-                self._packed(batch),
-                service=service,
-                encoding=b"gzip" if self._gzip else b"",
-                ends=ends,
-            )
-            for batch in encoded.batches
+            counters.drop(reason, count)
+        entries = [
+            self._sender.entry(self._packed(b), encoding=b"gzip" if self._gzip else b"")
+            for b in encoded.batches
         ]
-        return all(sent) and not encoded.dropped.total()
+        return entries, not encoded.dropped.total()
 
     def _packed(self, batch: Batch) -> Batch:
         if not self._gzip:
@@ -110,12 +185,32 @@ class GodotLogRecordExporter(LogRecordExporter):
         return Batch(gzip.compress(batch.payload, 1, mtime=0), batch.records)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until no export is on its way; False when *timeout_millis* passed."""
-        return self._sender.flush(timeout_millis / 1000)
+        """Wait until no batch is on its way; False when *timeout_millis* passed."""
+        if not self._link.pending():
+            return True
+        mark = Flush()
+        self._link.forward(mark)
+        return mark.wait(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = SHUTDOWN_SECONDS * 1000) -> None:
-        """Let exports on their way finish, for 5 s at most, then refuse any more."""
-        self._sender.shutdown(timeout_millis / 1000)
+        """Let what is on its way arrive, for 5 s at most; the rest goes to the spool."""
+        self._link.close(min(timeout_millis / 1000, SHUTDOWN_SECONDS))
+
+
+def _one_of(name: str, value: str, *allowed: str) -> str:
+    if value not in allowed:
+        raise SettingError(f"{name}: {value!r} is none of {', '.join(allowed)}")
+    return value
+
+
+def _spool(folder: str | Path | None, max_bytes: int | None) -> Spool:
+    if folder is None:
+        folder = default_spool_dir()
+    if max_bytes is None:
+        max_bytes = setting("spool_max_bytes")
+    if not isinstance(max_bytes, int) or max_bytes < 0:
+        raise SettingError(f"spool_max_bytes: {max_bytes!r} is no number of bytes")
+    return Spool(Path(folder).expanduser().absolute(), max_bytes=max_bytes)
 
 
 def _checked(endpoint: str | None) -> str | None:
@@ -125,7 +220,5 @@ def _checked(endpoint: str | None) -> str | None:
         raise SettingError(f"endpoint: its value is no Redis URL: {error}") from None
 
 
-def _service(records: Sequence[ReadableLogRecord]) -> str:
-    if not records or records[0].resource is None:
-        return ""
-    return str(records[0].resource.attributes.get("service.name", ""))
+def _service(resource: Resource | None) -> str:
+    return str(resource.attributes.get("service.name", "")) if resource else ""

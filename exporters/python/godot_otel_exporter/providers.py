@@ -10,19 +10,25 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from opentelemetry.instrumentation.distro import (  # type: ignore[attr-defined] # untyped
     DefaultDistro,
 )
+from opentelemetry.trace import get_tracer_provider
 
 from godot_otel import __version__
-from godot_otel_exporter import service
+from godot_otel_exporter import late, lifecycle, propagation, service
 from godot_otel_exporter._compat import (
+    BatchLogRecordProcessor,
     LoggerProvider,
+    LogRecordExporter,
+    LogRecordProcessor,
     SdkConfigurator,
     get_logger_provider,
     load_instrumentors,
+    processors_of,
 )
 from godot_otel_exporter.diagnostics import report_once
 from godot_otel_exporter.environment import DEFAULTS
@@ -30,6 +36,7 @@ from godot_otel_exporter.environment import DEFAULTS
 # Loads redis, now, before the application runs: on the sender's thread the import would
 # hold up log calls for up to 0.1 s.
 from godot_otel_exporter.exporter import GodotLogRecordExporter
+from godot_otel_exporter.processor import GodotLogRecordProcessor
 from godot_otel_exporter.tap import move_off_root
 
 _lock = threading.Lock()
@@ -41,11 +48,31 @@ class _Configurator(SdkConfigurator):
         if os.environ.get("OTEL_CONFIG_FILE"):
             arguments = {}  # the file says everything, and complains about arguments
         else:
+            arguments["export_log_record_processor"] = _processor
             arguments["resource_attributes"] = {
                 "telemetry.distro.name": "godot-otel",
                 "telemetry.distro.version": __version__,
             }
         super()._configure(**arguments)  # type: ignore[no-untyped-call]
+
+
+class _Instrumentors(DefaultDistro):  # type: ignore[misc] # untyped
+    def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
+        super().load_instrumentor(entry_point, **keywords)
+        after_instrumentor(entry_point.name)
+
+
+def _processor(exporter: LogRecordExporter) -> LogRecordProcessor:
+    if isinstance(exporter, GodotLogRecordExporter):
+        return GodotLogRecordProcessor(exporter)
+    return BatchLogRecordProcessor(exporter)
+
+
+def after_instrumentor(name: str) -> None:
+    """Mend what the instrumentor called *name* has just done to the application."""
+    if name == "logging":
+        move_off_root()
+    propagation.after_instrumentor(name)
 
 
 def set_up(**arguments: Any) -> None:
@@ -62,8 +89,23 @@ def set_up(**arguments: Any) -> None:
         if service.named() is None:
             # In the environment, because worker processes inherit it.
             os.environ[service.NAME] = service.name_of(sys.orig_argv)
+        disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        if not disabled:
+            lifecycle.guard_ends()  # before the providers: what is first here is last
         _Configurator().configure(**arguments)  # type: ignore[no-untyped-call]
         _done = True
+        if not disabled:
+            propagation.install()
+            late.install(get_tracer_provider())
+            _start(get_logger_provider())
+
+
+def _start(provider: object) -> None:
+    """Follow levels and replay the spool also in a process that logs nothing."""
+    if isinstance(provider, LoggerProvider):
+        for processor in processors_of(provider):
+            if isinstance(processor, GodotLogRecordProcessor):
+                processor.start(provider)
 
 
 def configure(
@@ -105,5 +147,4 @@ def configure(
         "redact_keys": redact_keys,
     }
     set_up(exporter_args_map={GodotLogRecordExporter: arguments})
-    load_instrumentors(DefaultDistro())  # type: ignore[no-untyped-call]
-    move_off_root()
+    load_instrumentors(_Instrumentors())  # type: ignore[no-untyped-call]

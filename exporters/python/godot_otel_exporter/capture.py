@@ -1,0 +1,216 @@
+"""What is kept of a log call: all that may change before it is sent, and no more.
+
+In: a ``logging.LogRecord``, in the thread that logged it. Out: a tuple, which holds no
+frame, no exception and no argument of the application alive. Formatting a traceback and
+everything else that can wait is done where the tuple is encoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any, NamedTuple
+
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
+
+from godot_otel_exporter import late
+from godot_otel_exporter._compat import SPAN_KEY, current_context
+from godot_otel_exporter.record import REDUNDANT
+from godot_otel_exporter.values import clean
+
+TEMPLATE = "log.record.template"
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"taskName"}
+_COUNT = len(logging.makeLogRecord({}).__dict__)
+_NOT_EXTRA = _STANDARD | {"message", "asctime", *REDUNDANT}
+_PLAIN = {str, int, float, bool, bytes, type(None)}
+EVENT_NAMES = ("otel.event.name", "event.name")
+
+
+class Failure(NamedTuple):
+    """An exception, as it was when it was logged."""
+
+    type: str
+    message: str
+    traceback: traceback.TracebackException | None
+
+
+class Captured(NamedTuple):
+    """One log call; the first seven name its call site, and repeat."""
+
+    level: int
+    level_name: str
+    template: str | None
+    path: str
+    line: int
+    function: str | None
+    thread_name: str | None
+    thread: int | None
+    logger: str
+    created: float
+    message: str
+    span: SpanContext
+    extra: dict[str, Any] | None
+    failure: Failure | None
+    stack: str | None
+
+
+SITE = 8
+"""How many of the first fields are the same for every call of one line and thread."""
+
+
+def capture(
+    record: logging.LogRecord,
+    _new: Any = tuple.__new__,
+    _context: Any = current_context,
+) -> Captured:
+    """Return what to keep of *record*; never raises.
+
+    Runs in the caller's thread: each line here is paid by every log call.
+    """
+    fields = record.__dict__
+    args, exc_info = fields["args"], fields["exc_info"]
+    span = _context().get(SPAN_KEY)
+    context = INVALID_SPAN_CONTEXT if span is None else span.get_span_context()
+    if not context.is_valid:
+        context = _late(record)
+    try:
+        message = record.getMessage()
+    except Exception:
+        message = _unformatted(record)
+    return _new(  # type: ignore[no-any-return] # as Captured(...), at half the price
+        Captured,
+        (
+            fields["levelno"], fields["levelname"], _template(fields["msg"]) if args else None,
+            fields["pathname"], fields["lineno"], fields["funcName"],
+            fields["threadName"], fields["thread"], fields["name"], fields["created"],
+            message, context,
+            None if len(fields) == _COUNT else _extra(fields),
+            _failure(exc_info) if exc_info else None,
+            fields["stack_info"],
+        ),
+    )  # fmt: skip # in the order of Captured
+
+
+def _template(message: Any) -> str:
+    return message if message.__class__ is str else _text(message)
+
+
+def _late(record: logging.LogRecord) -> SpanContext:
+    if record.exc_info or record.name in late.LOGGERS:
+        return late.span_context_of(record) or INVALID_SPAN_CONTEXT
+    return INVALID_SPAN_CONTEXT
+
+
+def _unformatted(record: logging.LogRecord) -> str:
+    """The application has seen logging's own report of such a record already."""
+    try:
+        return f"{record.msg} {record.args!r}"
+    except Exception:
+        return f"[unprintable {type(record.msg).__name__}]"
+
+
+def _extra(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the application added; objects as their text, containers copied."""
+    if len(fields) == _COUNT + 1 and "message" in fields:  # a console formatted it
+        return None
+    return {
+        name: value if value.__class__ in _PLAIN else clean(value)
+        for name, value in fields.items()
+        if name not in _NOT_EXTRA
+    } or None
+
+
+def _failure(exc_info: Any) -> Failure | None:
+    try:
+        kind, value, trace = exc_info
+        if kind is None:
+            return None
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return Failure(
+            name.removeprefix("builtins."), _text(value), _traceback(kind, value, trace)
+        )
+    except Exception:  # exc_info is anything that an application passes
+        return None
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"[unprintable {type(value).__name__}]"
+
+
+def _traceback(
+    kind: Any, value: Any, trace: Any
+) -> traceback.TracebackException | None:
+    try:
+        # lookup_lines=False: source files are read when it is formatted
+        return traceback.TracebackException(
+            kind, value, trace, lookup_lines=False, compact=True
+        )
+    except Exception:
+        return None
+
+
+def stacktrace(failure: Failure) -> str:
+    """Format a captured traceback as Python would have printed it."""
+    try:
+        return "".join(failure.traceback.format()) if failure.traceback else ""
+    except Exception:  # source files that changed, text that cannot be decoded
+        return f"{failure.type}: {failure.message}"
+
+
+def attributes(captured: Captured) -> dict[str, Any]:
+    """Return every attribute of a record; the application's own win."""
+    return site_attributes(captured) | own_attributes(captured)
+
+
+def own_attributes(captured: Captured) -> dict[str, Any]:
+    """Return the attributes that this call alone has."""
+    found = dict(captured.extra or ())
+    for name in EVENT_NAMES:
+        found.pop(name, None)
+    if failure := captured.failure:
+        found["exception.type"] = failure.type
+        found["exception.message"] = failure.message
+        if text := stacktrace(failure):
+            found["exception.stacktrace"] = text
+    if captured.stack:
+        found["code.stacktrace"] = captured.stack
+    return found
+
+
+def site_attributes(captured: Captured) -> dict[str, Any]:
+    """Return the attributes that every call of one line and thread has."""
+    found: dict[str, Any] = {
+        "code.file.path": captured.path, "code.line.number": captured.line,
+        "code.function.name": captured.function, "thread.id": captured.thread,
+        "thread.name": captured.thread_name, TEMPLATE: captured.template,
+    }  # fmt: skip # a name beside its value
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def event_name(captured: Captured) -> str | None:
+    """Return the event's name, which ``extra`` may hold under two keys."""
+    extra = captured.extra
+    if extra:
+        for name in EVENT_NAMES:
+            if extra.get(name) is not None:
+                return str(extra[name])
+    return None
+
+
+_NAMES = {"WARNING": "WARN", "CRITICAL": "FATAL", "Level 5": "TRACE"}
+
+
+def severity(captured: Captured) -> tuple[int, str]:
+    """Return OpenTelemetry's severity number and text of a level.
+
+    Below DEBUG is TRACE, which OpenTelemetry's own mapping leaves unspecified.
+    """
+    level, name = captured.level, captured.level_name
+    name = _NAMES.get(name, name)
+    if level < 10:
+        return (max(1, min(4, level - 4)) if level > 0 else 0), name
+    return min(24, level // 10 * 4 + 1 + min(3, level % 10)), name

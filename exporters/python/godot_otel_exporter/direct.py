@@ -1,0 +1,121 @@
+"""Captured log calls into OTLP's ``LogRecord``, in place.
+
+What all calls of one line and thread have in common is encoded once and copied.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.sdk.resources import Resource
+
+from godot_otel_exporter import capture, record
+from godot_otel_exporter._compat import LoggerProvider, limits_of
+from godot_otel_exporter.capture import SITE, Captured
+from godot_otel_exporter.redact import Redactor
+from godot_otel_exporter.values import fill_pairs
+
+_SITES_MAX = 4096
+_SITE_ATTRIBUTES = 6
+
+
+class Direct:
+    """Encodes the log calls of one provider."""
+
+    def __init__(self, provider: LoggerProvider, redactor: Redactor) -> None:
+        self._provider = provider
+        self._redactor = redactor
+        self._sites: dict[Any, tuple[bytes, frozenset[str]]] = {}
+        count, self._value_limit = limits_of(provider)
+        self._own_limit = (2**31 if count is None else count) - _SITE_ATTRIBUTES
+
+    @property
+    def resource(self) -> Resource:
+        """The provider's resource, which changes in forked children."""
+        return self._provider.resource  # type: ignore[no-any-return] # untyped
+
+    def add(self, logs: Any, captured: Captured) -> int:
+        """Add one log call to *logs*; return 1, or 0 when it cannot be encoded."""
+        target = logs.add()
+        try:
+            if self._fill(target, captured):
+                return 1
+        except Exception:  # noqa: S110 # the careful way follows
+            pass
+        logs.pop()
+        return self._add_carefully(logs, captured)
+
+    def _fill(self, target: Any, captured: Captured) -> bool:
+        """Fill *target*; False when the record is one for the careful way."""
+        own: dict[str, Any] | None = None
+        site, names = self._site(captured)
+        if captured.extra or captured.failure or captured.stack:
+            own = capture.own_attributes(captured)
+            if (
+                len(own) > self._own_limit
+                or self._value_limit is not None
+                or not names.isdisjoint(own)
+            ):
+                return False
+            if event := capture.event_name(captured):
+                target.event_name = event
+        target.MergeFromString(site)
+        moment = int(captured.created * 1e9)
+        target.time_unix_nano = moment
+        target.observed_time_unix_nano = moment
+        span = captured.span
+        if span.trace_id:
+            target.trace_id = span.trace_id.to_bytes(16, "big")
+            target.span_id = span.span_id.to_bytes(8, "big")
+            target.flags = span.trace_flags
+        lost = record.set_body(
+            target, captured.message, self._redactor,
+            colours=captured.logger == record.COLOURED,
+        )  # fmt: skip # what, and how
+        if own:
+            fill_pairs(target.attributes, own, self._redactor)
+        if lost:
+            fill_pairs(target.attributes, {record.TRUNCATED: lost}, self._redactor)
+        return True
+
+    def _site(self, captured: Captured) -> tuple[bytes, frozenset[str]]:
+        key = captured[:SITE]
+        found = self._sites.get(key)
+        if found is None:
+            if len(self._sites) >= _SITES_MAX:
+                self._sites.clear()  # threads come and go: keep memory bounded
+            found = self._sites[key] = self._new_site(captured)
+        return found
+
+    def _new_site(self, captured: Captured) -> tuple[bytes, frozenset[str]]:
+        site = LogRecord()
+        number, text = capture.severity(captured)
+        site.severity_number = number  # type: ignore[assignment] # an enum's value
+        site.severity_text = text
+        attributes = capture.site_attributes(captured)
+        fill_pairs(site.attributes, attributes, self._redactor)
+        return site.SerializeToString(), frozenset(attributes)
+
+    def _add_carefully(self, logs: Any, captured: Captured) -> int:
+        """Add it as the standard way does: through the SDK's limits, field by field."""
+        count = None if self._own_limit > 2**30 else self._own_limit + _SITE_ATTRIBUTES
+        attributes = BoundedAttributes(
+            maxlen=count, attributes=capture.attributes(captured), immutable=False,
+            max_value_len=self._value_limit, extended_attributes=True,
+        )  # fmt: skip # as the SDK calls it
+        number, text = capture.severity(captured)
+        moment = int(captured.created * 1e9)
+        fields = SimpleNamespace(
+            timestamp=moment, observed_timestamp=moment,
+            trace_id=captured.span.trace_id, span_id=captured.span.span_id,
+            trace_flags=captured.span.trace_flags,
+            severity_number=SimpleNamespace(value=number), severity_text=text,
+            event_name=capture.event_name(captured), body=captured.message,
+            attributes=attributes,
+        )  # fmt: skip # the fields of OpenTelemetry's record
+        return record.add(
+            logs, fields, attributes.dropped, self._redactor, captured.logger
+        )

@@ -1,0 +1,241 @@
+"""The thread that talks to the queue: batches first, then everything else.
+
+It sends what ``processor`` encoded, replays the spool once the queue is back, learns
+the levels set at run time, and tells the queue that this process lives.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from godot_otel.errors import RetryableError
+from godot_otel.queue import Entry
+from godot_otel_exporter.diagnostics import report
+from godot_otel_exporter.encode import Batch
+from godot_otel_exporter.levels import Levels
+from godot_otel_exporter.memory import Flush
+from godot_otel_exporter.sender import Sender
+
+INBOX_ENTRIES = 4
+LEVELS_SECONDS = 4.0
+PRESENCE_SECONDS = 30.0
+_FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody for it
+_ROUND_SECONDS = 0.1
+_SPOOL_SECONDS = 1.0
+
+
+class Link:
+    """The thread of one exporter; it starts when it is needed."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._levels = Levels(sender.counters.service)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._inbox: queue.SimpleQueue[Entry | Flush | None] = queue.SimpleQueue()
+        self._hand: Entry | None = None
+        self._starting = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._learnt: int | None = None
+        self._told = b""
+        self._registered = False
+        self._next_level = time.monotonic() + _FIRST_CONTACT_SECONDS
+        self._next_presence = self._next_level
+        self._next_spool = 0.0
+
+    def after_fork(self) -> None:
+        """Begin life in a forked child, with a thread if the parent had one."""
+        had = self._thread is not None
+        self._begin()
+        if had:
+            self.start()
+
+    def named(self, service: str) -> None:
+        """Say which service this is; levels are set by that name."""
+        if service != self._sender.counters.service:
+            self._sender.counters.service = service
+            self._levels = Levels(service)
+
+    def start(self) -> None:
+        """Start the thread unless it runs; at interpreter exit there is none."""
+        if self._thread is not None:
+            return
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=self._run, name="godot-otel-link", daemon=True
+                )
+                self._thread = thread
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter ends, or a limit of the system
+                    self._thread = None
+
+    def offer(self, entry: Entry) -> bool:
+        """Take a batch to send; False while the queue is slow or away."""
+        if self._sender.open or self._inbox.qsize() >= INBOX_ENTRIES:
+            return False
+        self._put(entry)
+        return True
+
+    def forward(self, mark: Flush) -> None:
+        """Let *mark* arrive once every batch before it is in the queue or the spool."""
+        self._put(mark)
+
+    def _put(self, item: Entry | Flush) -> None:
+        self._inbox.put(item)
+        self.start()
+        if self._thread is None:
+            self._empty()
+
+    def pending(self) -> bool:
+        """Say whether a batch is on its way."""
+        return not self._inbox.empty() or self._hand is not None
+
+    def close(self, timeout: float) -> None:
+        """End the thread within *timeout* seconds; what is left goes to the spool."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._inbox.put(None)
+            thread.join(timeout)
+            if thread.is_alive() and (hand := self._hand) is not None:
+                # It hangs in an attempt that may succeed after all: the ledger
+                # recognises the second one by its id.
+                self._sender.keep(hand)
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if isinstance(item, Entry):
+                self._sender.keep(item)
+            elif item is not None:
+                item.arrive()
+        if thread is None or not thread.is_alive():
+            self._say_goodbye()
+        self._sender.close()
+
+    def _run(self) -> None:
+        inbox = self._inbox
+        with suppress_instrumentation():
+            while True:
+                try:
+                    item = inbox.get(timeout=self._until_next())
+                except queue.Empty:
+                    pass
+                else:
+                    if item is None:
+                        return
+                    self._handle(item)
+                try:
+                    self._upkeep()
+                except RetryableError:
+                    self._sender.failed()
+                except Exception as error:
+                    report("internal", "upkeep failed: %s", type(error).__name__)
+                    time.sleep(1)
+
+    def _empty(self) -> None:
+        """Do the thread's work here: no thread can be started any more."""
+        with suppress_instrumentation():
+            while not self._inbox.empty():
+                item = self._inbox.get()
+                if item is not None:
+                    self._handle(item)
+
+    def _handle(self, item: Entry | Flush) -> None:
+        if isinstance(item, Flush):
+            item.arrive()
+            return
+        self._hand = item
+        try:
+            if self._sender.send(item):
+                self._told = item.source
+        finally:
+            self._hand = None
+
+    def _until_next(self) -> float:
+        sender = self._sender
+        if sender.open:
+            times = [sender.next_probe]
+        else:
+            times = [self._next_level, self._next_presence]
+            if sender.heard:
+                times.append(self._next_spool)
+        if (expiry := self._levels.next_expiry) is not None:
+            times.append(expiry)
+        return max(0.0, min(times) - time.monotonic())
+
+    def _upkeep(self) -> None:
+        sender, now = self._sender, time.monotonic()
+        if (expiry := self._levels.next_expiry) is not None and now >= expiry:
+            self._levels.tick()
+            self._next_presence = 0.0
+        if sender.open:
+            if not sender.probe():
+                return
+            self._next_spool = 0.0
+        elif now >= self._next_level and now - sender.heard >= LEVELS_SECONDS:
+            if not sender.probe():
+                return
+        self._next_level = max(now, sender.heard) + LEVELS_SECONDS
+        self._follow_levels()
+        if now >= self._next_presence:
+            self._show_presence()
+        if sender.heard and now >= self._next_spool:
+            self._replay()
+
+    def _follow_levels(self) -> None:
+        version = self._sender.level_version
+        producer = self._sender.producer()
+        if producer is None or version is None or version == self._learnt:
+            return
+        if version or self._learnt is not None:
+            self._levels.learn(producer.levels())
+            self._next_presence = 0.0
+        self._learnt = version
+
+    def _show_presence(self) -> None:
+        """Register this process, and send its counters if no batch has brought them."""
+        self._next_presence = time.monotonic() + PRESENCE_SECONDS
+        sender = self._sender
+        producer = sender.producer()
+        if producer is None or not sender.heard:
+            return
+        producer.register(sender.counters.instance, self._levels.facts())
+        self._registered = True
+        self._tell_counters()
+
+    def _tell_counters(self) -> None:
+        source = self._sender.counters.source()
+        if self._sender.counters.emitted and source != self._told:
+            if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
+                self._told = source
+
+    def _replay(self) -> None:
+        """Send what waits on disk, for a moment: new batches have precedence."""
+        sender, ends = self._sender, time.monotonic() + _ROUND_SECONDS
+
+        def send(entry: Entry) -> bool:
+            due = time.monotonic() >= ends or not self._inbox.empty()
+            return not due and sender.attempt(entry)
+
+        self._next_spool = time.monotonic() + _SPOOL_SECONDS
+        if sender.spool.waiting() and sender.spool.replay(send) and not sender.open:
+            self._next_spool = 0.0
+
+    def _say_goodbye(self) -> None:
+        sender = self._sender
+        if sender.open or not sender.heard:
+            return
+        try:
+            with suppress_instrumentation():
+                self._tell_counters()
+                producer = sender.producer()
+                if producer is not None and self._registered:
+                    producer.unregister(sender.counters.instance)
+        except RetryableError:
+            return

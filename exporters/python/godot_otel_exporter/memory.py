@@ -1,0 +1,179 @@
+"""The queue in memory: bounded in records and in characters, without a lock.
+
+A log call may happen in a signal's handler or in a finalizer, in the middle of another
+log call of the same thread: ``deque`` and bare locks are safe there, conditions are not.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from godot_otel_exporter._compat import ReadableLogRecord
+from godot_otel_exporter.capture import Captured
+
+WAIT_SECONDS = 0.002
+"""What a log call waits at most, while the queue is more than three quarters full."""
+
+MAX_CHARACTERS = 64 * 1024 * 1024
+_HEAVY = 2048  # characters; lighter records are bounded well enough by their number
+_STUCK_SECONDS = 1.0
+
+
+class Flush:
+    """Travels through the queues; when it arrives, all before it has arrived."""
+
+    def __init__(self) -> None:
+        self._arrived = _thread.allocate_lock()
+        self._arrived.acquire()
+
+    def arrive(self) -> None:
+        """Wake who waits."""
+        self._arrived.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the arrival; False when *seconds* passed."""
+        return self._arrived.acquire(timeout=max(0.0, seconds))
+
+
+Item = Captured | ReadableLogRecord | Flush
+
+
+class Memory:
+    """What was logged and is not encoded yet; many threads put, one takes.
+
+    Beyond three quarters of its limit a call waits up to 2 ms for room, beyond the
+    limit a record is refused; one at ERROR or above only beyond a tenth more.
+    """
+
+    def __init__(self, records: int, batch_records: int) -> None:
+        self._items: deque[Item] = deque()
+        self._limit, self._batch = records, batch_records
+        self._busy = records * 3 // 4
+        self._heavy, self._weighing = 0, threading.RLock()
+        self._bell, self._room = _thread.allocate_lock(), _thread.allocate_lock()
+        self._bell.acquire()
+        self._room.acquire()
+        self._asleep = True
+        self._urgent = False
+        self._taken = time.monotonic()
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Item, level: int = 0, weight: int = 0) -> bool:
+        """Add one item; return whether the taker must be running to notice.
+
+        A refused one is counted in ``refused``.
+        """
+        items = self._items
+        if len(items) >= self._busy and not self._fits(level):
+            return False
+        if weight > _HEAVY and not self._fits_heavy(weight, level):
+            return False
+        items.append(item)
+        if level >= logging.ERROR:
+            self._urgent = True
+            self.ring()
+        elif self._asleep or len(items) == self._batch:
+            self.ring()
+        else:
+            return False
+        return True
+
+    def ring(self) -> None:
+        """Wake the taker; a bell that was rung already stays so."""
+        try:  # suppress() is not for here: log calls come by
+            self._bell.release()
+        except RuntimeError:
+            return
+
+    def hurry(self) -> None:
+        """Let the taker go on without waiting for more."""
+        self._urgent = True
+        self.ring()
+
+    def wait(self, delay: float) -> None:
+        """Wait for the first item, then up to *delay* seconds for a batch of them."""
+        self._asleep = True
+        # Only now: an item that came before saw nobody asleep and rang no bell.
+        if not self._items and not self._urgent:
+            self._bell.acquire()
+        self._asleep = False
+        if not self._urgent and len(self._items) < self._batch:
+            self._bell.acquire(timeout=delay)
+        self._urgent = False
+
+    def take(self) -> tuple[list[Any], Flush | None]:
+        """Return up to a batch of items, and the flush mark that ended it early."""
+        items, taken = self._items, []
+        mark = None
+        for _ in range(min(len(items), self._batch)):
+            item = items.popleft()
+            if item.__class__ is Flush:
+                mark = item
+                break
+            taken.append(item)
+        if self._heavy:
+            with self._weighing:
+                self._heavy -= sum(filter(_HEAVY.__lt__, map(weight_of, taken)))
+        self._taken = time.monotonic()
+        with contextlib.suppress(RuntimeError):  # nobody has used the last room yet
+            self._room.release()
+        return taken, mark
+
+    def _fits(self, level: int) -> bool:
+        """Wait a moment for room, unless the taker is stuck: then that is no help."""
+        self.ring()
+        if time.monotonic() - self._taken < _STUCK_SECONDS:
+            self._room.acquire(timeout=WAIT_SECONDS)
+        reserve = self._limit // 10 if level >= logging.ERROR else 0
+        if len(self._items) < self._limit + reserve:
+            return True
+        with self._weighing:
+            self.refused += 1
+        return False
+
+    def _fits_heavy(self, weight: int, level: int) -> bool:
+        with self._weighing:
+            if self._heavy + weight <= MAX_CHARACTERS:
+                self._heavy += weight
+                return True
+        self.ring()
+        if time.monotonic() - self._taken < _STUCK_SECONDS:
+            self._room.acquire(timeout=WAIT_SECONDS)
+        with self._weighing:
+            fits = self._heavy + weight <= MAX_CHARACTERS
+            if fits:
+                self._heavy += weight
+            else:
+                self.refused += 1
+            return fits
+
+
+def weight_of(item: Any) -> int:
+    """Return about how many characters an item holds."""
+    if item.__class__ is not Captured:
+        body = item.log_record.body
+        return len(body) if isinstance(body, (str, bytes)) else 0
+    weight = len(item.message)
+    if item.extra:
+        weight += sum(map(_size, item.extra.values()))
+    return weight
+
+
+def _size(value: Any) -> int:
+    kind = value.__class__
+    if kind is str or kind is bytes:
+        return len(value)
+    if kind is dict:
+        return sum(map(_size, value.values())) + 64
+    if kind is list:
+        return sum(map(_size, value)) + 64
+    return 8
