@@ -22,6 +22,7 @@ from typing import Any
 
 from godot_otel_exporter import tap
 from godot_otel_exporter.diagnostics import report_once
+from godot_otel_exporter.levels import exported
 
 _OF_LOGGING = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 _HANDLE = logging.Handler.handle.__code__
@@ -36,7 +37,9 @@ def sink(message: Any) -> None:
     """
     try:
         if not _from_logging(sys._getframe(1)):
-            tap.export(_record(message.record))
+            record = _record(message.record)
+            if exported(logging.getLogger(record.name), record):
+                tap.export(record)
     except Exception as error:
         report_once("loguru", "a line of loguru is lost: %s", type(error).__name__)
 

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from godot_otel_exporter import tap
 from godot_otel_exporter.diagnostics import report_once
+from godot_otel_exporter.levels import exported
 
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -32,8 +33,6 @@ _LEVELS = {
 }  # fmt: skip # a table
 # What the record says in its own way, or nowhere.
 _TOLD = {"event", "exc_info", "level", "logger", "stack", "stack_info", "timestamp"}
-# Threads that structlog's asynchronous methods run in.
-_BETWEEN = ("structlog.", "concurrent.futures.", "asyncio.", "threading.")
 
 
 def processor(
@@ -41,9 +40,11 @@ def processor(
 ) -> MutableMapping[str, Any]:
     """Export the event and return it as it is; never raise."""
     try:
-        # "_record": it comes from logging, by structlog.stdlib.ProcessorFormatter.
-        if not isinstance(logger, logging.Logger) and "_record" not in event_dict:
-            tap.export(_record(method_name, event_dict, sys._getframe(1)))
+        # None: a record of logging's, in structlog.stdlib.ProcessorFormatter.
+        if logger is not None and not isinstance(logger, logging.Logger):
+            record = _record(method_name, event_dict, sys._getframe(1))
+            if exported(logging.getLogger(record.name), record):
+                tap.export(record)
     except Exception as error:
         report_once("structlog", "an event is lost: %s", type(error).__name__)
     return event_dict
@@ -77,7 +78,12 @@ def _module(frame: FrameType) -> str:
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:
-    while frame is not None and f"{_module(frame)}.".startswith(_BETWEEN):
+    # The asynchronous methods leave the caller's frame here, and work in a thread.
+    kept = getattr(
+        sys.modules.get("structlog.contextvars"), "_ASYNC_CALLING_STACK", None
+    )
+    frame = frame if kept is None else kept.get(frame)
+    while frame is not None and f"{_module(frame)}.".startswith("structlog."):
         frame = frame.f_back
     return frame
 
