@@ -1,9 +1,10 @@
 """From a log call to the queue, inside the user's process.
 
-OpenTelemetry hands over finished log records; ``exporter`` redacts and encodes them as
-OTLP (``redact``, ``encode``) and hands them to the queue (``sender``, ``endpoint``).
-Next station: ``godot_otel.queue``. ``distro`` and ``providers`` set OpenTelemetry up so
-that records get here at all, ``tap`` takes them from the ``logging`` module.
+``tap`` takes every record of the ``logging`` module, ``capture`` keeps what matters of
+it, ``processor`` holds it in ``memory``; its thread redacts and encodes (``encode``),
+and the thread of ``link`` hands the batches to the queue, or to the ``spool`` while it
+is away (``sender``). Next station: ``godot_otel.queue``. ``distro`` and ``providers``
+set OpenTelemetry up so that records get here at all.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from godot_otel_exporter.exporter import GodotLogRecordExporter
+    from godot_otel_exporter.lifecycle import force_flush
     from godot_otel_exporter.providers import configure
 
-__all__ = ["GodotLogRecordExporter", "configure"]
+__all__ = ["GodotLogRecordExporter", "configure", "force_flush"]
 
 _HOMES = {
     "GodotLogRecordExporter": "godot_otel_exporter.exporter",
     "configure": "godot_otel_exporter.providers",
+    "force_flush": "godot_otel_exporter.lifecycle",
 }
 
 

@@ -81,7 +81,8 @@ def capture(
     return _new(  # type: ignore[no-any-return] # as Captured(...), at half the price
         Captured,
         (
-            fields["levelno"], fields["levelname"], _template(fields["msg"]) if args else None,
+            fields["levelno"], fields["levelname"],
+            _template(fields["msg"]) if args else None,
             fields["pathname"], fields["lineno"], fields["funcName"],
             fields["threadName"], fields["thread"], fields["name"], fields["created"],
             message, context,

@@ -42,6 +42,8 @@ ARGUMENTS = (
     "fallback",
 )  # fmt: skip # one list
 
+_OUTPUTS = ("stderr", "stdout", "none")
+
 
 class GodotLogRecordExporter(LogRecordExporter):
     """Exports log records to godot-otel's queue, or to disk while it is away.
@@ -89,6 +91,8 @@ class GodotLogRecordExporter(LogRecordExporter):
             raise SettingError(f"timeout: {timeout!r} is no number of seconds above 0")
         if compression is None:
             compression = signal_setting("compression")
+        if fallback is None:
+            fallback = setting("fallback")
         if isinstance(redact_keys, str):
             redact_keys = settings.words(redact_keys)
         self._gzip = _one_of("compression", compression, "none", "gzip") == "gzip"
@@ -98,15 +102,7 @@ class GodotLogRecordExporter(LogRecordExporter):
             endpoint=_checked(endpoint),
             timeout=float(timeout),
             spool=_spool(spool_dir, spool_max_bytes),
-            fallback=Fallback(
-                _one_of(
-                    "fallback",
-                    fallback or setting("fallback"),
-                    "stderr",
-                    "stdout",
-                    "none",
-                )  # fmt: skip # an argument and what it may be
-            ),
+            fallback=Fallback(_one_of("fallback", fallback, *_OUTPUTS)),
         )
         self._link = Link(self._sender)
         lifecycle.watch(self)
@@ -118,7 +114,7 @@ class GodotLogRecordExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand *batch* to the queue, or else to the spool; never raise.
 
-        SUCCESS: one of them holds every record. FAILURE: some were dropped, and counted.
+        SUCCESS: one of them holds all records. FAILURE: some were dropped and counted.
         """
         try:
             with suppress_instrumentation():
@@ -172,9 +168,10 @@ class GodotLogRecordExporter(LogRecordExporter):
         encoded = encode(records, self._redactor, self._direct)
         for reason, count in encoded.dropped.items():
             counters.drop(reason, count)
+        encoding = b"gzip" if self._gzip else b""
         entries = [
-            self._sender.entry(self._packed(b), encoding=b"gzip" if self._gzip else b"")
-            for b in encoded.batches
+            self._sender.entry(self._packed(batch), encoding=encoding)
+            for batch in encoded.batches
         ]
         return entries, not encoded.dropped.total()
 

@@ -74,7 +74,7 @@ class Handler:
 
 
 def replace(handler: logging.Handler, *, direct: bool) -> Handler | None:
-    """Return ours in place of OpenTelemetry's *handler*; None when it is not its own."""
+    """Return ours in place of *handler*; None when its provider is not the SDK's."""
     provider = getattr(handler, "_logger_provider", None)
     if not isinstance(provider, LoggerProvider):
         return None

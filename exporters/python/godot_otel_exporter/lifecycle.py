@@ -1,8 +1,8 @@
 """How a process begins, forks and ends, without losing what it has logged.
 
-Interpreter exit, ``os._exit`` (which ends children of ``multiprocessing`` and workers of
-Celery) and SIGTERM each flush first, for a few seconds at most. Exit status, output and
-the order of the application's own last acts stay as they are without us.
+Interpreter exit, ``os._exit`` (which ends children of ``multiprocessing`` and workers
+of Celery) and SIGTERM each flush first, for a few seconds at most. Exit status, output
+and the order of the application's own last acts stay as they are without us.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ PRESENCE_SECONDS = 30.0
 _FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody for it
 _ROUND_SECONDS = 0.1
 _SPOOL_SECONDS = 1.0
+_NO_LOSSES = b'"spooled":0,"dropped":{}}'
 
 
 class Link:
@@ -42,7 +43,7 @@ class Link:
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._learnt: int | None = None
-        self._told = b""
+        self._told = _NO_LOSSES
         self._registered = False
         self._next_level = time.monotonic() + _FIRST_CONTACT_SECONDS
         self._next_presence = self._next_level
@@ -153,7 +154,7 @@ class Link:
         self._hand = item
         try:
             if self._sender.send(item):
-                self._told = item.source
+                self._told = _losses(item.source)
         finally:
             self._hand = None
 
@@ -178,9 +179,12 @@ class Link:
             if not sender.probe():
                 return
             self._next_spool = 0.0
-        elif now >= self._next_level and now - sender.heard >= LEVELS_SECONDS:
-            if not sender.probe():
-                return
+        elif (
+            now >= self._next_level
+            and now - sender.heard >= LEVELS_SECONDS
+            and not sender.probe()
+        ):
+            return
         self._next_level = max(now, sender.heard) + LEVELS_SECONDS
         self._follow_levels()
         if now >= self._next_presence:
@@ -210,10 +214,12 @@ class Link:
         self._tell_counters()
 
     def _tell_counters(self) -> None:
+        """Send what was lost or spooled; what was emitted goes with its batches."""
         source = self._sender.counters.source()
-        if self._sender.counters.emitted and source != self._told:
-            if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
-                self._told = source
+        if _losses(source) == self._told:
+            return
+        if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
+            self._told = _losses(source)
 
     def _replay(self) -> None:
         """Send what waits on disk, for a moment: new batches have precedence."""
@@ -239,3 +245,7 @@ class Link:
                     producer.unregister(sender.counters.instance)
         except RetryableError:
             return
+
+
+def _losses(source: bytes) -> bytes:
+    return source[source.find(b'"spooled"') :]

@@ -1,7 +1,8 @@
 """The queue in memory: bounded in records and in characters, without a lock.
 
 A log call may happen in a signal's handler or in a finalizer, in the middle of another
-log call of the same thread: ``deque`` and bare locks are safe there, conditions are not.
+log call of the same thread: ``deque`` and bare locks are safe there, a condition is
+not.
 """
 
 from __future__ import annotations
