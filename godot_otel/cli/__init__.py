@@ -14,6 +14,7 @@ from godot_otel.errors import GodotError, SettingError
 # command -> (module that holds it, what it does); each module loads only when used
 APPLICATION = {
     "run": ("godot_otel.cli.run", "run an application with zero-code instrumentation"),
+    "spool": ("godot_otel.cli.spool", "list, send or delete what waits on disk"),
 }
 SERVER = {
     "up": ("godot_otel.cli.stack", "start everything on this machine"),
