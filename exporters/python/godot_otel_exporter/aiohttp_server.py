@@ -41,7 +41,7 @@ def mend() -> None:
     @functools.wraps(create)
     def create_answering(self: Any, *arguments: Any, **keywords: Any) -> None:
         remember = web.middleware(_remember)
-        keywords["middlewares"] = [remember, *keywords.get("middlewares", ())]
+        keywords["middlewares"] = [remember, *(keywords.get("middlewares") or ())]
         create(self, *arguments, **keywords)
         self.on_response_prepare.append(_answer)
 

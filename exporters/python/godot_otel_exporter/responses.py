@@ -7,7 +7,6 @@ the process says; ``aiohttp_server`` does it for theirs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from opentelemetry import baggage, trace
@@ -62,7 +61,8 @@ class ResponseTraceId(ResponsePropagator):
             if carrier["type"] != "http.response.start":
                 return
             # A copy: applications send the same message or list again and again.
-            carrier["headers"] = _without_ours(carrier.get("headers") or ())
+            carrier["headers"] = list(carrier.get("headers") or ())
+            carrier["headers"] = _without_ours(carrier["headers"])
         span = trace.get_current_span(context).get_span_context()
         if not span.is_valid:
             return
@@ -72,8 +72,7 @@ class ResponseTraceId(ResponsePropagator):
             setter.set(carrier, _EXPOSE, "X-Trace-ID")
 
 
-def _without_ours(headers: Iterable[Any]) -> list[Any]:
-    pairs = list(headers)
+def _without_ours(pairs: list[Any]) -> list[Any]:
     if _OURS[0] not in {bytes(name).lower() for name, _ in pairs}:
         return pairs
     return [
