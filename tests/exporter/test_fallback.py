@@ -245,7 +245,7 @@ def test_a_pipe_that_nobody_reads_is_waited_for_once(pipe, monkeypatch):
     started = time.monotonic()
     for _ in range(20):
         fallback.write(entry(request("x" * 60_000, "y" * 60_000)))
-    assert 0.3 <= time.monotonic() - started < 1
+    assert 0.3 <= time.monotonic() - started < 3
     stuck = os.read(reads, 1 << 20)
     fallback.write(entry(request("read again")))
     *_, last = os.read(reads, 1 << 20).decode().splitlines()

@@ -27,16 +27,28 @@ class DamagedError(Exception):
     """The file is torn, altered, or none of ours."""
 
 
-def name(entry: Entry) -> str:
-    """Name a batch's file: names sort by age, and say how many records are lost with a
-    file that can no longer be read."""
-    return f"{entry.id.hex()}.{entry.records}{SUFFIX}"
+def name(entry: Entry, size: int) -> str:
+    """Name the file of a batch, which has *size* bytes.
+
+    Names sort by age. They say how much is lost with a file that cannot be read any
+    more, and spare a look at each file when sizes are added up.
+    """
+    return f"{entry.id.hex()}.{entry.records}.{size}{SUFFIX}"
 
 
 def records_of(name: str) -> int:
     """Return how many records a file holds by its name; 0 when that is not ours."""
+    return _number(name, 1) or 0
+
+
+def size_of(name: str) -> int | None:
+    """Return how many bytes a file has by its name; None when that is not ours."""
+    return _number(name, 2)
+
+
+def _number(name: str, place: int) -> int | None:
     parts = name.split(".")
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0
+    return int(parts[place]) if len(parts) == 4 and parts[place].isdecimal() else None
 
 
 def pack(entry: Entry) -> bytes:

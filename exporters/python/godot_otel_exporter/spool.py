@@ -87,7 +87,7 @@ class Spool:
         evicted: list[Entry] = []
         try:
             with explained(self.folder):
-                self._put(data, batch_file.name(entry), evicted)
+                self._put(data, batch_file.name(entry, len(data)), evicted)
         except SpoolError as error:
             error.evicted = tuple(evicted)
             raise

@@ -89,12 +89,12 @@ class SpoolFolder:
         """
         with os.scandir(self.path) as files:
             for file in files:
-                with suppress(FileNotFoundError):
-                    facts = file.stat(follow_symlinks=False)
-                    if file.name.endswith(SUFFIX):
-                        yield file.name, facts.st_size
-                    elif _left_over(file.name, facts):
-                        os.unlink(file.path)
+                name = file.name
+                if name.endswith(SUFFIX):
+                    size = batch_file.size_of(name)
+                    yield name, _size(file) if size is None else size
+                elif name.endswith(_PARTIAL):
+                    _remove_left_over(file)
 
     def quarantined(self) -> list[tuple[str, int]]:
         """Return what was set aside, oldest first, with sizes."""
@@ -214,9 +214,17 @@ class SpoolFolder:
             return None
 
 
-def _left_over(name: str, facts: os.stat_result) -> bool:
-    age = time.time() - facts.st_mtime
-    return name.endswith(_PARTIAL) and age > _LEFT_OVER_SECONDS
+def _size(file: os.DirEntry[str]) -> int:
+    try:
+        return file.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _remove_left_over(file: os.DirEntry[str]) -> None:
+    with suppress(OSError):
+        if time.time() - file.stat(follow_symlinks=False).st_mtime > _LEFT_OVER_SECONDS:
+            os.unlink(file.path)
 
 
 def _read(descriptor: int) -> bytes:
