@@ -1,11 +1,23 @@
-"""Names whose values never leave the process."""
+"""What never leaves the process: values with a secret's name, secrets inside texts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-REDACTED = "[REDACTED]"
+from godot_otel_exporter.bare_secrets import (
+    replace_credentials,
+    replace_private_keys,
+    replace_tokens,
+    replace_url_passwords,
+)
+from godot_otel_exporter.named_secrets import (
+    REDACTED,
+    replace_named,
+    replace_pairs,
+)
+
+__all__ = ["KEYS", "REDACTED", "Redactor"]
 
 KEYS = (
     "password", "passwords", "passwd", "pwd", "passphrase", "token", "access_token",
@@ -20,10 +32,11 @@ _ENDINGS = ("password", "passwd", "apikey")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 _CACHE_MAX = 4096
 _CACHED_NAME_MAX = 200
+_CACHED_TEXT_MAX = 64
 
 
 class Redactor:
-    """Decides by a value's name whether it is a secret.
+    """Decides what is a secret: a value by its name, a part of a text by its looks.
 
     A name is one when its last words are one of the keys: ``db_password``,
     ``X-Api-Key`` and ``http.request.header.set-cookie`` are, ``token_count`` is not.
@@ -31,8 +44,14 @@ class Redactor:
     """
 
     def __init__(self, extra_keys: Iterable[str] = ()) -> None:
-        self._keys = {_squash(key) for key in (*KEYS, *extra_keys)} - {""}
+        extra_keys = tuple(extra_keys)
+        extra = {_squash(key) for key in extra_keys} - {""}
+        self._keys = {_squash(key) for key in KEYS} | extra
+        self._longest = max(map(len, self._keys))
         self._decided: dict[str, bool] = {}
+        self._extra = bool(extra)
+        self._ends = {key[-2:] for key in self._keys} | {"5d"}  # "5d": user%5Btoken%5D=
+        self._harmless: set[str] = set()
 
     def is_secret(self, name: str) -> bool:
         """Say whether the value called *name* must be replaced."""
@@ -47,13 +66,64 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return *text* with its secrets replaced; the same object without any."""
+        short = len(text) <= _CACHED_TEXT_MAX
+        if short and text in self._harmless:
+            return text
+        low = text.lower()
+        # Most texts end here: searching for parts of words costs less than any regular
+        # expression, and looking for a rare letter first less than that.
+        named = (
+            "pass" in low
+            or ("k" in low and ("token" in low or "key" in low or "ookie" in low))
+            or ("cre" in low and ("secret" in low or "cred" in low))
+            or "autho" in low
+            or ("w" in low and ("pwd" in low or "jwt" in low))
+            or self._extra
+        )  # fmt: skip # one line a letter
+        token = (
+            ("J" in text and "eyJ" in text)
+            or ("_" in low and ("gh" in low or "_pat_" in low or "k_live_" in low))
+            or ("-" in low and ("sk-" in low or "xox" in low or "glpat-" in low))
+            or ("K" in text and "AKIA" in text)
+        )  # fmt: skip
+        if named or token or "@" in low or "bearer" in low or "basic" in low:
+            return self._replaced(text, low, named, token)
+        if short:
+            self._remember(text)
         return text
 
+    def _replaced(self, text: str, low: str, named: bool, token: bool) -> str:
+        """Search each kind of secret that *low*, the text in small letters, allows."""
+        clean = text
+        if "private key" in low and "-----" in low:
+            clean = replace_private_keys(clean)
+        if token:
+            clean = replace_tokens(clean)
+        if "@" in low and "://" in low:
+            clean = replace_url_passwords(clean)
+        if "bearer" in low or "basic" in low:
+            clean = replace_credentials(clean)
+        if named:
+            if "'," in clean or '",' in clean or "--" in clean:
+                clean = replace_pairs(clean, self.is_secret)
+            if "=" in clean or ":" in clean or "%3" in clean:
+                clean = replace_named(clean, self._ends, self.is_secret)
+        return text if clean == text else clean
+
+    def _remember(self, text: str) -> None:
+        if len(self._harmless) >= _CACHE_MAX:
+            self._harmless.clear()
+        self._harmless.add(text)
+
     def _decide(self, name: str) -> bool:
-        words = [word.casefold() for word in _WORD.findall(name)]
-        return "".join(words).endswith(_ENDINGS) or any(
-            "".join(words[start:]) in self._keys for start in range(len(words))
-        )
+        end = ""
+        for word in reversed(_WORD.findall(name)):
+            end = word.casefold() + end
+            if end in self._keys:
+                return True
+            if len(end) > self._longest:
+                break
+        return end.endswith(_ENDINGS)
 
 
 def _squash(name: str) -> str:

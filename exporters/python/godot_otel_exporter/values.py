@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -17,6 +18,8 @@ TOO_DEEP = "[too deep]"
 STACKTRACE = "exception.stacktrace"
 
 _INT64 = 2**63
+_MARGIN = 24 * 1024  # how many characters beyond a cap are searched for secrets
+_LAST_WORD = re.compile(r"(?<!\S)\S++\Z")
 _SHORT = ATTRIBUTE_MAX_BYTES // 4  # characters that cannot exceed the cap
 
 
@@ -34,13 +37,17 @@ def fill_pairs(target: Any, attributes: Mapping[Any, Any], redactor: Redactor) -
             _fill_pair(pair, name, value, redactor, 0)
         elif kind is str and len(value) <= _SHORT:
             pair.key = name
-            pair.value.string_value = redactor.text(value)
+            text = redactor.text(value)
+            pair.value.string_value = (
+                text if text is value else cut(text, ATTRIBUTE_MAX_BYTES)[0]
+            )
         elif kind is int and -_INT64 <= value < _INT64:
             pair.key = name
             pair.value.int_value = value
+        elif kind is str and name == STACKTRACE:
+            pair.key = name
+            pair.value.string_value = _redacted_end(value, redactor)
         else:
-            if name == STACKTRACE and kind is str:
-                value = _last_bytes(value, ATTRIBUTE_MAX_BYTES)  # its end has the error
             _fill_pair(pair, name, value, redactor, 0)
             _trim(pair.value, ATTRIBUTE_MAX_BYTES)
 
@@ -88,10 +95,34 @@ def cut(text: str, limit: int) -> tuple[str, int]:
     return kept, len(data) - len(kept.encode())
 
 
-def _last_bytes(text: str, limit: int) -> str:
-    if len(text) * 4 <= limit:
-        return text
-    return text.encode()[-limit:].decode("utf-8", "ignore")
+def _redacted(text: str, limit: int, redactor: Redactor) -> tuple[str, int]:
+    """Return the first *limit* bytes of *text* without secrets, and the bytes lost.
+
+    A secret is told by what stands around it, so more than that is searched.
+    """
+    if len(text) <= limit + _MARGIN:
+        return cut(redactor.text(text), limit)
+    window = text[: limit + _MARGIN]
+    beyond = len(text.encode()) - len(window.encode())
+    clean = redactor.text(window)
+    kept, lost = cut(clean, limit)
+    if (
+        not lost
+    ):  # so much was redacted that the window's end shows, half a secret maybe
+        kept = _LAST_WORD.sub("", kept)
+        lost = len(clean.encode()) - len(kept.encode())
+    return kept, lost + beyond
+
+
+def _redacted_end(text: str, redactor: Redactor) -> str:
+    """Return the end of *text*, where the error stands, without secrets."""
+    window = ATTRIBUTE_MAX_BYTES + _MARGIN
+    clean = redactor.text(text[-window:])
+    data = clean.encode()
+    if len(text) > window and len(data) <= ATTRIBUTE_MAX_BYTES:
+        # as above: a name may stand before the window, its value in it
+        return clean.partition("\n")[2]
+    return data[-ATTRIBUTE_MAX_BYTES:].decode("utf-8", "ignore")
 
 
 def _digits(number: int) -> str:
@@ -106,7 +137,7 @@ def _fill(
 ) -> int:
     """Set one value; return how many bytes of it were cut away."""
     if isinstance(value, str):
-        target.string_value, lost = cut(value, limit)
+        target.string_value, lost = _redacted(value, limit, redactor)
         return lost
     if value is None:
         target.SetInParent()
@@ -133,7 +164,7 @@ def _fill(
     elif isinstance(value, (Sequence, Set)):
         _fill_array(target, value, redactor, depth)
     else:
-        target.string_value, lost = cut(str(value), limit)
+        target.string_value, lost = _redacted(str(value), limit, redactor)
         return lost
     return 0
 
@@ -154,8 +185,12 @@ def _fill_array(target: AnyValue, items: Any, redactor: Redactor, depth: int) ->
     values = target.array_value.values
     if depth and len(items) == 2 and _names_secret(items, redactor):
         items = (items[0], REDACTED)  # a header among headers: ("cookie", "...")
+    option = False
     for item in items:
+        if option:  # of a command line: ("--password", "...")
+            item = REDACTED
         _fill(values.add(), item, ATTRIBUTE_MAX_BYTES, redactor, depth + 1)
+        option = type(item) is str and item[:2] == "--" and redactor.is_secret(item)
 
 
 def _names_secret(pair: Any, redactor: Redactor) -> bool:
