@@ -82,19 +82,25 @@ class Line(NamedTuple):
     body: str
     trace_id: str | None
     attributes: dict[str, str]
+    severity: tuple[int, str]
 
 
 def lines(server) -> list[Line]:
-    """Everything in the queue of *server*, in order."""
-    return [
-        Line(
-            scope.scope.name,
-            record.body.string_value,
-            record.trace_id.hex() or None,
-            {pair.key: pair.value.string_value for pair in record.attributes},
+    """Everything in the queue of *server*, as it happened."""
+    stored = [
+        (
+            record.time_unix_nano,
+            Line(
+                scope.scope.name,
+                record.body.string_value,
+                record.trace_id.hex() or None,
+                {pair.key: pair.value.string_value for pair in record.attributes},
+                (record.severity_number, record.severity_text),
+            ),
         )
         for request in server.requests()
         for resource in request.resource_logs
         for scope in resource.scope_logs
         for record in scope.log_records
     ]
+    return [line for _, line in sorted(stored, key=lambda found: found[0])]
