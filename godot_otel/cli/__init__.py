@@ -15,6 +15,7 @@ from godot_otel.errors import GodotError, SettingError
 APPLICATION = {
     "run": ("godot_otel.cli.run", "run an application with zero-code instrumentation"),
     "spool": ("godot_otel.cli.spool", "list, send or delete what waits on disk"),
+    "level": ("godot_otel.cli.level", "change what applications export, for a while"),
 }
 SERVER = {
     "up": ("godot_otel.cli.stack", "start everything on this machine"),

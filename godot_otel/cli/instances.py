@@ -1,0 +1,83 @@
+"""How running applications and their levels look: for people, and as JSON."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from godot_otel.levels import Instance, LevelBoard
+
+SILENT_SECONDS = 75.0  # two and a half times what an application lets pass
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+GREEN, YELLOW, DIM = 32, 33, 2
+
+
+def state(one: Instance, board: LevelBoard) -> str:
+    """Say what an instance has applied, and what it has not yet."""
+    if one.age_seconds > SILENT_SECONDS:
+        return colour(f"; silent for {duration(one.age_seconds)}", DIM)
+    parts = [f"{target} {level}" for target, level in one.applied.items()]
+    text = f"; applied: {plain(', '.join(parts))}" if parts else ""
+    if waits := waits_for(one, board):
+        text += colour(f"; not yet applied: {plain(', '.join(waits))}", YELLOW)
+    return text
+
+
+def waits_for(one: Instance, board: LevelBoard) -> list[str]:
+    """Name the targets that hold and that an instance has not applied yet."""
+    return [
+        target
+        for target, (level, _) in sorted(board.levels.items())
+        if one.hears(target) and one.applied.get(target) != level
+    ]
+
+
+def facts(one: Instance) -> dict[str, Any]:
+    """Give an instance as JSON has it."""
+    return {
+        "instance": one.id, "component": one.service, "host": one.host, "pid": one.pid,
+        "level": one.level, "applied": one.applied, "absent": list(one.absent),
+        "kept": one.kept, "age_seconds": round(one.age_seconds, 1),
+    }  # fmt: skip # who, what, since when
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Name what could have been meant, or what there is."""
+    known = {one.casefold(): one for one in names}
+    wanted = (name.casefold(), name.partition("/")[0].casefold())
+    for text in wanted:
+        if near := difflib.get_close_matches(text, known, 3, 0.6):
+            found = " or ".join(known[one] for one in near)
+            return f", did you mean {plain(found)}?"
+    some = plain(", ".join(sorted(known.values())[:10]))
+    return f" (there is {some})" if some else ""
+
+
+def who(one: Instance) -> str:
+    """Name an instance: its component, host and process."""
+    return plain(f"{one.service} {one.host} pid {one.pid}")
+
+
+def duration(seconds: float) -> str:
+    """Say a duration in its two largest units: 1h 5m."""
+    left, parts = max(0, round(seconds)), []
+    for unit, size in reversed(UNITS.items()):
+        if left >= size:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return " ".join(parts[:2]) or "0s"
+
+
+def plain(text: str) -> str:
+    """Text of others without what could control a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def colour(text: str, code: int) -> str:
+    """Colour text on a terminal."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
