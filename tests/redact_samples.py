@@ -47,6 +47,8 @@ passphrase: ~
 UPDATE users SET password = '~' WHERE id = 7
 [parameters: {'token': '~', 'id': 7}]
 psql --password ~ -h db
+password                : ~
+<wsse:Password Type="text">~</wsse:Password>
 worker --api-key=~ -v
 ['psql', '--password', '~']
 Authorization: ~

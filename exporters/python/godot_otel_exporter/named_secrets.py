@@ -18,15 +18,16 @@ IsSecret = Callable[[str], bool]
 # Their values hold spaces: the rest of the line belongs to them.
 _WHOLE_LINE = ("authorization", "cookie", "cookies", "passphrase")
 _MAX_NAME = 64  # a name's end decides
+_BEHIND = 48  # characters between a name and its separator
 _MAX_UNCLOSED = 2
 _MAX_SECRETS = 1000
 _OPEN = ("(", "[", "{")
 
-_SEPARATOR = re.compile(r"(?:=[=>]?+|:(?!:|//)=?+|%3[dD])[ \t]{0,8}+")
+_SEPARATOR = re.compile(r"(?:=[=>]?+|:(?!:|//)=?+|%3[dD])[ \t]{0,64}+")
 _BETWEEN = " \t\"'\\]0123456789_-."  # what may stand behind a name's last letter
 # A name and what follows it, backwards: that is how they are read from a separator.
 _NAME = re.compile(
-    r"""[ \t]{0,8}+(?:[dD]5%)?+(\]?+(?:["']\\{0,8}+)?+)((?:s?yek[ ])?+[\w.\-]++)""",
+    r"""[ \t]{0,40}+(?:[dD]5%)?+(\]?+(?:["']\\{0,8}+)?+)((?:s?yek[ ])?+[\w.\-]++)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _NEXT = r"""["']?+[\w.\-]{1,64}+["']?+[ ]?+[=:]"""  # the next value's name
@@ -45,7 +46,7 @@ _SCHEME = re.compile(
     re.IGNORECASE,
 )
 _COOKIE_PAIRS = re.compile(r"""(?:;[ ]?+[\w.\-]++=[^\s;,"']*+)*+""")
-_OPENING = re.compile(r"""[bBuUrR]{0,2}+(\\{0,8}+)(["'])""")
+_OPENING = re.compile(r"""[bBfFrRuU]{0,2}+(\\{0,8}+)(["'])""")
 _INSIDE = {quote: re.compile(rf"(?:[^{quote}\\\n]++|\\.)*+") for quote in "\"'"}
 _BRACKET = re.compile(
     r"""[(\[{]|[)\]}]|"(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+'"""
@@ -65,6 +66,7 @@ _OPTION = re.compile(
         (?:\[REDACTED\]|(?!-)[^\s"',)\]}]++)""",
     re.VERBOSE,
 )
+_ELEMENT = re.compile(r"(<([\w.\-:]++)(?:\s[^<>]{0,200}+)?+>)[^<]++(?=</)")
 _PROSE = frozenset((
     "and", "are", "as", "by", "can", "cannot", "for", "from", "has", "in", "is", "must",
     "not", "of", "option", "or", "should", "to", "was", "which", "with",
@@ -90,9 +92,11 @@ def replace_named(text: str, ends: Container[str], is_secret: IsSecret) -> str:
     count = last = 0
     values = _Values(text)
     for separator in _SEPARATOR.finditer(text):
+        if separator.end() < last:
+            continue
         at = separator.start()
-        before = text[max(at - 24, 0) : at].rstrip(_BETWEEN)[-2:].lower()
-        if before not in ends or separator.end() < last:
+        before = text[max(at - _BEHIND, 0) : at].rstrip(_BETWEEN)[-2:].lower()
+        if before not in ends:
             continue
         name = _name(text, separator, is_secret)
         if name is None:
@@ -107,6 +111,8 @@ def replace_named(text: str, ends: Container[str], is_secret: IsSecret) -> str:
             start = spans.pop()[0]
         spans.append((start, end))
         last = end
+        if end == len(text):
+            break
     pieces: list[str] = []
     at = 0
     for start, end in spans:
@@ -116,7 +122,7 @@ def replace_named(text: str, ends: Container[str], is_secret: IsSecret) -> str:
 
 
 def replace_pairs(text: str, is_secret: IsSecret) -> str:
-    """Replace ``value`` of each ``("name", "value")`` and of each ``--name value``."""
+    """Replace *x* in ``("name", "x")``, ``--name x`` and ``<name>x</name>``."""
 
     def pair(found: re.Match[str]) -> str:
         quote = found[0][-1]
@@ -128,13 +134,17 @@ def replace_pairs(text: str, is_secret: IsSecret) -> str:
         value = found[0][len(found[1]) :]
         return found[1] + REDACTED if secret and value not in _PROSE else found[0]
 
-    return _OPTION.sub(option, _PAIR.sub(pair, text))
+    def element(found: re.Match[str]) -> str:
+        return found[1] + REDACTED if is_secret(found[2][-_MAX_NAME:]) else found[0]
+
+    text = _OPTION.sub(option, _PAIR.sub(pair, text))
+    return _ELEMENT.sub(element, text) if "</" in text else text
 
 
 def _name(text: str, separator: re.Match[str], is_secret: IsSecret) -> Name | None:
     """Return the name before *separator* if it is a secret's."""
     at = separator.start()
-    found = _NAME.match(text[max(at - _MAX_NAME - 24, 0) : at][::-1])
+    found = _NAME.match(text[max(at - _MAX_NAME - _BEHIND, 0) : at][::-1])
     if found is None:
         return None
     name, start = found[2][::-1], at - found.end()

@@ -104,7 +104,7 @@ class Redactor:
         if "bearer" in low or "basic" in low:
             clean = replace_credentials(clean)
         if named:
-            if "'," in clean or '",' in clean or "--" in clean:
+            if "'," in clean or '",' in clean or "--" in clean or "</" in clean:
                 clean = replace_pairs(clean, self.is_secret)
             if "=" in clean or ":" in clean or "%3" in clean:
                 clean = replace_named(clean, self._ends, self.is_secret)
