@@ -268,7 +268,7 @@ def test_many_files_are_counted_now_and_then_and_the_cap_holds(folder):
         data = batch_file.pack(one)
         (folder / batch_file.name(one, len(data))).write_bytes(data)
     evicted = []
-    for _ in range(100):
+    for _ in range(30):
         evicted += spool.put(aged(-1, os.urandom(400)))
         assert size(folder) <= 100_000
     assert evicted == old[: len(evicted)]
@@ -393,13 +393,13 @@ WRITER = """
 def test_two_processes_put_while_one_replays_and_every_batch_is_sent_once(
     spool, process
 ):
-    writers = [process(WRITER, 150) for _ in range(2)]
+    writers = [process(WRITER, 80) for _ in range(2)]
     sent = []
     while any(one.poll() is None for one in writers):
         sent += replayed(spool)
     sent += replayed(spool)
     put = [line for one in writers for line in one.communicate()[0].split()]
-    assert len(put) == 300
+    assert len(put) == 160
     assert sorted(one.id.hex() for one in sent) == sorted(put)
 
 
@@ -428,7 +428,7 @@ def test_four_processes_hold_the_cap_together_and_every_batch_is_accounted_for(
     writers = [
         process("""
             spool = Spool(folder, max_bytes=200_000)
-            for _ in range(60):
+            for _ in range(30):
                 one = entry(9_000)
                 print("put", one.id.hex())
                 for gone in spool.put(one):
@@ -447,7 +447,7 @@ def test_four_processes_hold_the_cap_together_and_every_batch_is_accounted_for(
     evicted = [name for what, name in words if what == "evicted"]
     left = [one.id.hex() for one in replayed(spool)]
     assert 150_000 < largest <= 200_000
-    assert len(put) == 240
+    assert len(put) == 120
     assert sorted(evicted + left) == sorted(put)
 
 

@@ -70,7 +70,7 @@ class Spool:
         """Keep *entry*: on disk, safe from a power cut, once this returns.
 
         Returns the batches that made room for it, oldest first. The cap is for what
-        waits and what was set aside; the file being written comes on top.
+        waits and what was set aside; files being written come on top.
 
         Raises:
             SpoolError: it could not be kept.
@@ -95,11 +95,14 @@ class Spool:
 
     def _put(self, data: bytes, name: str, evicted: list[Entry]) -> None:
         self._files.make()
-        # Written before anything is evicted: a full disk must not cost older batches.
-        with self._put_lock(), self._files.partial(data) as partial:
-            self._room.make(len(data), evicted)
-            self._files.publish(partial, name)
-            self._room.used(len(data))
+        # On disk before anything is evicted: a full disk must not cost older batches.
+        # And outside of the lock: a slow disk must not make others wait for it.
+        with self._files.partial(data) as partial:
+            with self._put_lock():
+                self._room.make(len(data), evicted)
+                partial.rename(self.folder / name)
+                self._room.used(len(data))
+            self._files.sync(name)
 
     @contextmanager
     def _put_lock(self) -> Iterator[None]:

@@ -137,13 +137,13 @@ class SpoolFolder:
             self.remove(name)
             raise
 
-    def publish(self, partial: Path, name: str) -> None:
-        """Make a batch of a file that is on disk; safe from a power cut afterwards."""
-        final = partial.rename(self.path / name)
+    def sync(self, name: str) -> None:
+        """Make the name of a new batch safe from a power cut; remove it if that fails,
+        because the caller is told that it is not kept."""
         try:
             _sync(self.path)
         except OSError:
-            self.remove(final.name)  # the caller is told that it is not kept
+            self.remove(name)
             raise
 
     @contextmanager
