@@ -261,7 +261,7 @@ def test_a_batch_that_is_being_sent_is_not_evicted_as_well(spool, folder):
 
 
 def test_many_files_are_counted_now_and_then_and_the_cap_holds(folder):
-    spool = Spool(folder, max_bytes=100_000)
+    spool = Spool(folder, max_bytes=60_000)
     folder.mkdir(parents=True)
     old = [aged(1000 - i) for i in range(850)]
     for one in old:
@@ -270,7 +270,7 @@ def test_many_files_are_counted_now_and_then_and_the_cap_holds(folder):
     evicted = []
     for _ in range(30):
         evicted += spool.put(aged(-1, os.urandom(400)))
-        assert size(folder) <= 100_000
+        assert size(folder) <= 60_000
     assert evicted == old[: len(evicted)]
     assert evicted
 
