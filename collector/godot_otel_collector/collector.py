@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _GROUP_RECORDS = 20_000
 _GROUP_BYTES = 8 * 1024 * 1024
+_GROUP_ENTRIES = 2_000  # those that bring counters alone have neither records nor bytes
 _MAINTENANCE_SECONDS = 60.0
 
 
@@ -130,6 +131,8 @@ class Collector:
                 claimed = fields.get(b"records", b"0")
                 records += int(claimed) if claimed.isdigit() else 0
             if records >= _GROUP_RECORDS or size >= _GROUP_BYTES:
+                break
+            if len(deliveries) >= _GROUP_ENTRIES:
                 break
             new = await self._reader.read(wait=False)
             deliveries += new

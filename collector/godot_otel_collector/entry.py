@@ -13,6 +13,7 @@ from godot_otel.errors import GodotError, PermanentError
 from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
 
+COUNTS = ("emitted", "spooled")
 _MAX_SOURCE_BYTES = 8192
 
 
@@ -72,10 +73,25 @@ def _source(raw: bytes) -> dict[str, Any]:
         return {}
     try:
         source = orjson.loads(raw)
-        uuid.UUID(str(source["instance"]))
+        source["instance"] = uuid.UUID(str(source["instance"])).hex
     except (ValueError, KeyError, TypeError):
         return {}
-    return dict(source)
+    # The store compares and sums these: what is no count would fail there.
+    counts = {name: source[name] for name in COUNTS if _is_count(source.get(name))}
+    kept = {name: source[name] for name in source if name not in (*COUNTS, "dropped")}
+    dropped = source.get("dropped")
+    reasons = dropped.items() if isinstance(dropped, dict) else ()
+    return kept | counts | {"dropped": {k: n for k, n in reasons if _is_count(n)}}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 10**15
+
+
+def progress(source: dict[str, Any]) -> tuple[int, int]:
+    """Order the counters of one instance: every one of them only grows."""
+    lost = source.get("spooled", 0) + sum(source.get("dropped", {}).values())
+    return source.get("emitted", 0), lost
 
 
 def _unpacked(raw: bytes, encoding: bytes) -> bytes:

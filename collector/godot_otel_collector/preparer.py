@@ -70,4 +70,5 @@ def check_ledger_range(batch: Batch) -> None:
         reason = "batch id is outside the ledger's range"
         batch.outside = True
         batch.rows = Rows()
-        batch.dead = [DeadLetter(-1, reason, batch.payload)]
+        # One without a payload brought counters alone: there is nothing to set aside.
+        batch.dead = [DeadLetter(-1, reason, batch.payload)] if batch.payload else []

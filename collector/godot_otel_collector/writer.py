@@ -23,6 +23,7 @@ from godot_otel_collector import salvage
 from godot_otel_collector.batch import Batch, DeadLetter, Rows
 from godot_otel_collector.copying import copy_group, family, refused
 from godot_otel_collector.decode import Decoder
+from godot_otel_collector.entry import progress
 from godot_otel_collector.group import Group, prepare
 from godot_otel_collector.partitions import Partitions
 
@@ -133,13 +134,16 @@ class Writer:
         resources: dict[int, tuple[Any, ...]] = {}
         scopes: dict[int, tuple[Any, ...]] = {}
         templates: dict[int, tuple[Any, ...]] = {}
-        emitters: dict[str, tuple[Any, ...]] = {}
+        sources: dict[str, dict[str, Any]] = {}
         for batch in batches:
             resources |= batch.resources
             scopes |= batch.scopes
             templates |= {i: (i, *t) for i, t in batch.templates.items()}
             if batch.source:
-                emitters[batch.source["instance"]] = _emitter(batch.source)
+                instance = batch.source["instance"]
+                # A batch from a spool comes after younger ones.
+                known = sources.get(instance, batch.source)
+                sources[instance] = max(known, batch.source, key=progress)
         new = [
             (name, [rows[i] for i in sorted(rows) if self._known.get(i) != today])
             for name, rows in (
@@ -148,7 +152,8 @@ class Writer:
                 ("upsert_templates", templates),
             )
         ]
-        new.append(("upsert_emitters", [emitters[i] for i in sorted(emitters)]))
+        emitters = [(i, *_emitter(sources[i])) for i in sorted(sources)]
+        new.append(("upsert_emitters", emitters))
         if not any(rows for _, rows in new):
             return
         async with connection.transaction(), connection.cursor() as cursor:
@@ -206,7 +211,7 @@ class Writer:
 def _emitter(source: dict[str, Any]) -> tuple[Any, ...]:
     service = str(source.get("service", ""))[:255].replace("\0", "")
     counters = orjson.dumps(source).decode().replace("\\u0000", "")
-    return source["instance"], service, counters
+    return service, counters
 
 
 async def _enter(

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -191,3 +193,61 @@ async def test_rows_of_other_times_get_partitions_or_the_queues_time(
         " WHERE body = 'ancient' AND now() - time < interval '1 minute'",
     )
     assert original == [(1_000_000_007,)]
+
+
+INSTANCE = "0190c0de-0000-7000-8000-000000000001"
+
+
+def counted(bodies: list[str], **counters: object) -> queue.Entry:
+    source = {"instance": INSTANCE, "service": "shop", "pid": 7, **counters}
+    made = entry(bodies) if bodies else queue.Entry(queue.batch_id(), b"logs", 0, b"")
+    return dataclasses.replace(made, source=json.dumps(source).encode())
+
+
+def counters(dsn: str) -> list[tuple]:
+    statement = "SELECT counters->'emitted', counters->'dropped' FROM emitters"
+    return rows(dsn, statement)
+
+
+async def test_counters_without_records_are_stored_without_a_row_or_a_dead_letter(
+    producer, redis_url, store_dsn
+):
+    old = dataclasses.replace(counted([], emitted=8), id=queue.batch_id(1))
+    producer.admit(counted([], emitted=9, spooled=4, dropped={"spool_full": 5}))
+    producer.admit(old)  # its machine's clock is wrong
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: bool(counters(store_dsn)))
+        producer.admit(entry(["a line"]))
+        await until(lambda: count(store_dsn) == 1)
+    assert counters(store_dsn) == [(9, {"spool_full": 5})]
+    assert rows(store_dsn, "SELECT records FROM batches ORDER BY 1") == [(0,), (1,)]
+    assert count(store_dsn, "dead_letters") == 0
+    assert await waiting(redis_url) == 0
+
+
+async def test_counters_of_a_batch_that_waited_on_disk_do_not_set_back_newer_ones(
+    producer, redis_url, store_dsn
+):
+    for group in (
+        [
+            counted(["b"], emitted=20, spooled=3, dropped={"queue_full": 2}),
+            counted([], emitted=20, spooled=3, dropped={"queue_full": 9}),
+            counted(["a"], emitted=10, spooled=10, dropped={}),
+        ],
+        [counted(["c"], emitted=20, spooled=4, dropped={"queue_full": 2})],
+    ):
+        expected = count(store_dsn, "batches") + len(group)
+        for one in group:
+            producer.admit(one)
+        async with collecting(redis_url, store_dsn):
+            await until(lambda n=expected: count(store_dsn, "batches") == n)
+        assert counters(store_dsn) == [(20, {"queue_full": 9})]
+
+
+async def test_counters_that_are_none_cost_nothing_else(producer, redis_url, store_dsn):
+    odd = counted(["a"], emitted="many", spooled=-1, dropped={"full": "x", "size": 2})
+    producer.admit(odd)
+    producer.admit(counted(["b"], emitted=True, dropped=["size"]))
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: count(store_dsn) == 2)
+    assert counters(store_dsn) == [(None, {"size": 2})]
