@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 from fix_serving import free_port, lines, serving
@@ -164,6 +165,17 @@ def test_a_line_takes_its_request_once_and_only_its_own(tracer):
     assert late.span_context_of(_logged("shop", LINE)) is None
     assert late.span_context_of(_logged("gunicorn.access", LINE)) == asked
     assert late.span_context_of(_logged("gunicorn.access", LINE)) is None
+
+
+def test_every_logger_has_one_line_about_a_request(tracer):
+    asked = _request(tracer, "http://host:8000/caf%C3%A9")
+    missing = _logged("django.request", "Not Found: %s", "/café")
+    missing.request = SimpleNamespace(method="GET", path="/café")
+    served = _logged("django.server", '"%s" %s', "GET /caf%C3%A9 HTTP/1.1", "404")
+    served.request = object()
+    for record in (missing, served):
+        assert late.span_context_of(record) == asked
+        assert late.span_context_of(record) is None
 
 
 def test_a_request_without_a_line_leaves_nothing_to_the_next(tracer, monkeypatch):

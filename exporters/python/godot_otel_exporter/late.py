@@ -23,8 +23,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Span as AnySpan
 from opentelemetry.trace import SpanContext, SpanKind
 
-LOGGERS = frozenset({"aiohttp.access", "gunicorn.access", "uvicorn.access", "werkzeug"})
-"""Loggers of access lines."""
+LOGGERS = frozenset({
+    "aiohttp.access", "django.request", "django.server", "gunicorn.access",
+    "uvicorn.access", "werkzeug",
+})  # fmt: skip # a list
+"""Loggers of access lines, and of Django's line about a response that is an error."""
 
 LONGEST_SECONDS = 60.0
 """How long after the span an access line may come: a streamed body takes its time."""
@@ -38,13 +41,14 @@ _HOST = re.compile(r"^[a-z]+://[^/?]*")
 
 
 class _Ended:
-    """A request's span that ended; cleared for every copy of the context at once."""
+    """A request's span that ended; one for every copy of the context."""
 
-    __slots__ = ("attributes", "span_context", "time")
+    __slots__ = ("attributes", "span_context", "taken", "time")
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span_context: SpanContext | None = span.context
         self.attributes: Mapping[str, Any] = span.attributes or {}
+        self.taken: set[str] = set()
         self.time = time.monotonic()
 
 
@@ -72,7 +76,7 @@ def span_context_of(record: logging.LogRecord) -> SpanContext | None:
     """Return the span that *record* is about, None in doubt; never raise.
 
     To be called when no span is active, and *record* has an exception or its logger is
-    one of ``LOGGERS``. An access line can be asked for once.
+    one of ``LOGGERS``. Each of these has one line about a request, and gets it once.
     """
     try:
         if record.name in LOGGERS:
@@ -86,7 +90,7 @@ def span_context_of(record: logging.LogRecord) -> SpanContext | None:
 
 def _of_access_line(record: logging.LogRecord) -> SpanContext | None:
     last = _ended.get()
-    if last is None or last.span_context is None:
+    if last is None or last.span_context is None or record.name in last.taken:
         return None
     if time.monotonic() - last.time > LONGEST_SECONDS:
         return None
@@ -94,12 +98,15 @@ def _of_access_line(record: logging.LogRecord) -> SpanContext | None:
     # aiohttp runs each request in a task of its own: there can be no other.
     if line != _request(last.attributes) if line else record.name != "aiohttp.access":
         return None
-    span_context, last.span_context = last.span_context, None
-    return span_context
+    last.taken.add(record.name)
+    return last.span_context
 
 
 def _request_line(record: logging.LogRecord) -> tuple[str, str] | None:
     """Return method and path of an access line, as far as its format shows them."""
+    request = getattr(record, "request", None)  # Django's
+    if isinstance(getattr(request, "method", None), str):
+        return request.method, _path(request.path)  # type: ignore[union-attr] # as tested
     text: Any = None
     if isinstance(record.args, Mapping):
         text = record.args.get("r")  # gunicorn's, whatever the format shows
@@ -110,7 +117,7 @@ def _request_line(record: logging.LogRecord) -> tuple[str, str] | None:
 def _request(attributes: Mapping[str, Any]) -> tuple[str, str]:
     """Return method and path of a request's span, by old and new conventions."""
     method = attributes.get("http.request.method") or attributes.get("http.method")
-    for name in ("url.path", "http.target", "http.url"):
+    for name in ("url.path", "http.target", "http.url", "url.full"):
         if attributes.get(name):
             return str(method), _path(str(attributes[name]))
     return str(method), ""
