@@ -356,7 +356,7 @@ def test_the_lock_of_a_killed_replay_is_free_though_its_forked_child_lives(
     parent = process("""
         def send(_):
             if os.fork() == 0:
-                time.sleep(60)
+                time.sleep(15)
                 os._exit(0)
             print("forked", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
