@@ -33,6 +33,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 _CACHE_MAX = 4096
 _CACHED_NAME_MAX = 200
 _CACHED_TEXT_MAX = 64
+_SETTLED_MAX = 4096
 
 
 class Redactor:
@@ -87,10 +88,23 @@ class Redactor:
             or ("K" in text and "AKIA" in text)
         )  # fmt: skip
         if named or token or "@" in low or "bearer" in low or "basic" in low:
-            return self._replaced(text, low, named, token)
+            return self._settled(text, low, named, token)
         if short:
             self._remember(text)
         return text
+
+    def _settled(self, text: str, low: str, named: bool, token: bool) -> str:
+        """Replace until nothing changes: a secret's end can bare what looks like one."""
+        clean = self._replaced(text, low, named, token)
+        if clean is not text and len(text) <= _SETTLED_MAX:
+            for _ in range(3):
+                before, clean = (
+                    clean,
+                    self._replaced(clean, clean.lower(), named, token),
+                )
+                if clean is before:
+                    break
+        return clean
 
     def _replaced(self, text: str, low: str, named: bool, token: bool) -> str:
         """Search each kind of secret that *low*, the text in small letters, allows."""
