@@ -9,6 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -40,6 +42,7 @@ class Link:
     def _begin(self) -> None:
         self._inbox: queue.SimpleQueue[Entry | Flush | None] = queue.SimpleQueue()
         self._hand: Entry | None = None
+        self._on_the_way: deque[None] = deque()  # counts what was put, until it is done
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._learnt: int | None = None
@@ -89,6 +92,7 @@ class Link:
         self._put(mark)
 
     def _put(self, item: Entry | Flush) -> None:
+        self._on_the_way.append(None)
         self._inbox.put(item)
         self.start()
         if self._thread is None:
@@ -96,7 +100,7 @@ class Link:
 
     def pending(self) -> bool:
         """Say whether a batch is on its way."""
-        return not self._inbox.empty() or self._hand is not None
+        return bool(self._on_the_way)
 
     def close(self, timeout: float) -> None:
         """End the thread within *timeout* seconds; what is left goes to the spool."""
@@ -115,6 +119,7 @@ class Link:
                 self._sender.keep(item)
             elif item is not None:
                 item.arrive()
+        self._on_the_way.clear()
         if thread is None or not thread.is_alive():
             self._say_goodbye()
         self._sender.close()
@@ -131,6 +136,9 @@ class Link:
                     if item is None:
                         return
                     self._handle(item)
+                # Whoever closed did not wait long enough, and may have taken our None.
+                if self._thread is not threading.current_thread() and inbox.empty():
+                    return
                 try:
                     self._upkeep()
                 except RetryableError:
@@ -150,11 +158,19 @@ class Link:
     def _handle(self, item: Entry | Flush) -> None:
         if isinstance(item, Flush):
             item.arrive()
-            return
-        self._hand = item
+        else:
+            self._send(item)
+        with suppress(IndexError):  # close() has accounted for it
+            self._on_the_way.popleft()
+
+    def _send(self, entry: Entry) -> None:
+        self._hand = entry
         try:
-            if self._sender.send(item):
-                self._told = _losses(item.source)
+            if self._sender.send(entry):
+                self._told = _losses(entry.source)
+        except Exception as error:
+            report("internal", "sending failed: %s", type(error).__name__)
+            self._sender.counters.drop("internal", entry.records)
         finally:
             self._hand = None
 

@@ -49,7 +49,7 @@ class GodotLogRecordProcessor(LogRecordProcessor):
             self._batching.queue_records, self._batching.batch_records
         )
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stopping = self._draining = False
         self._starting = threading.RLock()
 
     def start(self, provider: LoggerProvider) -> None:
@@ -82,7 +82,8 @@ class GodotLogRecordProcessor(LogRecordProcessor):
 
     def pending(self) -> bool:
         """Say whether anything is on its way."""
-        return bool(self._memory) or self._exporter.pending()
+        # In the order in which a record passes them, or it could slip through.
+        return bool(self._memory) or self._draining or self._exporter.pending()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until queue or spool hold all that was logged; False when time is up."""
@@ -129,7 +130,9 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         with suppress_instrumentation():
             while not (self._stopping and not memory):
                 memory.wait(self._batching.delay)
+                self._draining = True
                 self._drain()
+                self._draining = False
 
     def _drain(self) -> None:
         """Send what is there now; what comes meanwhile has its own turn."""
