@@ -93,6 +93,10 @@ class Application:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
 
+    def stop(self) -> None:
+        """Let it end; only one that pauses looks for this."""
+        self.result.with_name(f"{self.result.name}.stop").touch()
+
     def wait(self, seconds: float = 120) -> dict[str, Any]:
         """Wait for the end; return what the application measured, and its stderr."""
         _, said = self.process.communicate(timeout=seconds)

@@ -2,8 +2,9 @@
 
     application.py CALLS RESULT
 
-The first record goes alone; "ready" is printed when it has arrived. ``PAUSE_EVERY``
-calls, the loop sleeps 5 ms. Records carry their number as the attribute ``number``.
+The first record goes alone; "ready" is printed when it has arrived. Every
+``PAUSE_EVERY`` calls the loop sleeps 5 ms, and ends early if the file ``RESULT.stop``
+is there. Records carry their number as the attribute ``number``.
 """
 
 import json
@@ -37,10 +38,14 @@ for number in range(1, calls):
     took[number - 1] = call(number)
     if every and number % every == 0:
         time.sleep(0.005)
+        if os.path.exists(f"{result}.stop"):
+            del took[number:]
+            break
 took.sort()
 with open(result, "w") as file:
     json.dump(
         {
+            "calls": len(took) + 1,
             "first": first,
             "median": took[len(took) // 2],
             "p9999": took[int(len(took) * 0.9999)],
