@@ -9,7 +9,7 @@ from godot_otel_exporter.diagnostics import report_once
 
 _DELAY_MILLISECONDS = 200
 _BATCH_RECORDS = 512
-_QUEUE_RECORDS = 65_536
+_QUEUE_RECORDS = 32_768
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ PRESENCE_SECONDS = 30.0
 _FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody for it
 _ROUND_SECONDS = 0.1
 _SPOOL_SECONDS = 1.0
+_IDLE_SECONDS = 0.5
 _NO_LOSSES = b'"spooled":0,"dropped":{}}'
 
 
@@ -44,6 +45,7 @@ class Link:
         self._hand: Entry | None = None
         self._on_the_way: deque[None] = deque()  # counts what was put, until it is done
         self._starting = threading.RLock()
+        self._over = False
         self._thread: threading.Thread | None = None
         self._learnt: int | None = None
         self._told = _NO_LOSSES
@@ -67,7 +69,7 @@ class Link:
 
     def start(self) -> None:
         """Start the thread unless it runs; at interpreter exit there is none."""
-        if self._thread is not None:
+        if self._thread is not None or self._over:
             return
         with self._starting:
             if self._thread is None:
@@ -108,7 +110,8 @@ class Link:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._inbox.put(None)
-            thread.join(timeout)
+            # Without a batch it asks whether the queue is back: nobody waits for that.
+            thread.join(timeout if self._on_the_way else min(timeout, _IDLE_SECONDS))
             if thread.is_alive() and (hand := self._hand) is not None:
                 # It hangs in an attempt that may succeed after all: the ledger
                 # recognises the second one by its id.
@@ -123,6 +126,10 @@ class Link:
         if thread is None or not thread.is_alive():
             self._say_goodbye()
         self._sender.close()
+
+    def end(self) -> None:
+        """Start no thread any more: what comes is sent by who brings it."""
+        self._over = True
 
     def _run(self) -> None:
         inbox = self._inbox
@@ -246,7 +253,7 @@ class Link:
             return not due and sender.attempt(entry)
 
         self._next_spool = time.monotonic() + _SPOOL_SECONDS
-        if sender.spool.waiting() and sender.spool.replay(send) and not sender.open:
+        if sender.replay(send) and not sender.open:
             self._next_spool = 0.0
 
     def _say_goodbye(self) -> None:
@@ -259,6 +266,7 @@ class Link:
                 producer = sender.producer()
                 if producer is not None and self._registered:
                     producer.unregister(sender.counters.instance)
+                    self._registered = False
         except RetryableError:
             return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable, Iterable
 
 from godot_otel import queue
 from godot_otel.errors import QueueFullError, RetryableError, SettingError
@@ -40,6 +41,7 @@ class Sender:
         self.spool = spool
         self._endpoint = endpoint
         self._fallback = fallback
+        self._damaged = 0
         self._parents: list[Producer] = []
         self._begin()
 
@@ -115,15 +117,33 @@ class Sender:
         try:
             evicted = self.spool.put(entry)
         except SpoolError as error:
+            self._lose_evicted(error.evicted)
             report("spool", "%s; log records are dropped", error)
             self._lose("spool_unusable", entry)
             return False
         self.counters.spool(entry.records)
+        self._lose_evicted(evicted)
+        return True
+
+    def _lose_evicted(self, evicted: Iterable[Entry]) -> None:
         for old in evicted:
             report("spool_full", "%s is full; its oldest batches are dropped",
                    self.spool.folder)  # fmt: skip # one sentence
             self._lose("spool_full", old)
-        return True
+
+    def replay(self, send: Callable[[Entry], bool]) -> bool:
+        """Give *send* what waits on disk, oldest first, until it answers False.
+
+        Returns whether any batch was sent.
+        """
+        try:
+            return bool(self.spool.waiting() and self.spool.replay(send))
+        except SpoolError as error:
+            report("spool", "%s; what waits there cannot be sent", error)
+            return False
+        finally:
+            damaged, self._damaged = self._damaged, self.spool.damaged_records
+            self.counters.drop("spool_damaged", self._damaged - damaged)
 
     def _lose(self, reason: str, entry: Entry) -> None:
         self.counters.drop(reason, entry.records)
