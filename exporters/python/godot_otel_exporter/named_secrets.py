@@ -95,8 +95,10 @@ def replace_named(text: str, ends: Container[str], is_secret: IsSecret) -> str:
         if separator.end() < last:
             continue
         at = separator.start()
-        before = text[max(at - _BEHIND, 0) : at].rstrip(_BETWEEN)[-2:].lower()
-        if before not in ends:
+        before = text[at - 2 : at]
+        if not before.isalpha():
+            before = text[max(at - _BEHIND, 0) : at].rstrip(_BETWEEN)[-2:]
+        if before.lower() not in ends:
             continue
         name = _name(text, separator, is_secret)
         if name is None:

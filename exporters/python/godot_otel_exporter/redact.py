@@ -94,7 +94,7 @@ class Redactor:
         return text
 
     def _settled(self, text: str, low: str, named: bool, token: bool) -> str:
-        """Replace until nothing changes: a secret's end can bare what looks like one."""
+        """Replace until nothing changes: what one hides can look like another."""
         clean = self._replaced(text, low, named, token)
         if clean is not text and len(text) <= _SETTLED_MAX:
             for _ in range(3):
