@@ -77,7 +77,7 @@ def exporter_of():
 
     yield make
     for exporter in made:
-        exporter.shutdown(0)
+        exporter.shutdown()
 
 
 @pytest.fixture
