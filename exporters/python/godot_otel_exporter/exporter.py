@@ -124,6 +124,7 @@ class GodotLogRecordExporter(LogRecordExporter):
                     sent = self._sender.send(entry) and sent
         except Exception as error:
             report("internal", "exporting failed: %s", type(error).__name__)
+            self.refuse("internal", len(batch), emitted=0)
             sent = False
         return LogRecordExportResult.SUCCESS if sent else LogRecordExportResult.FAILURE
 
@@ -190,8 +191,13 @@ class GodotLogRecordExporter(LogRecordExporter):
         return mark.wait(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = SHUTDOWN_SECONDS * 1000) -> None:
-        """Let what is on its way arrive, for 5 s at most; the rest goes to the spool."""
+        """Let what is on its way arrive, within 5 s; the rest goes to the spool."""
         self._link.close(min(timeout_millis / 1000, SHUTDOWN_SECONDS))
+
+    def end(self, timeout: float) -> None:
+        """Have no thread any more; see ``GodotLogRecordProcessor.end``."""
+        self.shutdown(timeout * 1000)
+        self._link.end()
 
 
 def _one_of(name: str, value: str, *allowed: str) -> str:

@@ -8,6 +8,7 @@ and the order of the application's own last acts stay as they are without us.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import threading
@@ -18,7 +19,6 @@ from typing import Any, NoReturn, Protocol
 
 FLUSH_SECONDS = 4.5
 """For a process's end; with what else it does there, below the promised 5 s."""
-_EXIT_SECONDS = 2.0
 
 
 class Watched(Protocol):
@@ -30,11 +30,16 @@ class Watched(Protocol):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until nothing is; False when the time is up."""
 
+    def end(self, timeout: float) -> None:
+        """Have no thread any more; what is logged later is sent by who logs it."""
+
     def _after_fork(self) -> None:
         """Forget what the parent holds: the parent sends it."""
 
 
+_exit, _own_signal, _own_getsignal = os._exit, signal.signal, signal.getsignal
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
+_ends: float | None = None
 
 
 def watch(watched: Watched) -> None:
@@ -61,27 +66,46 @@ def guard_ends() -> None:
 
     What is registered first with atexit runs last: after the application's own.
     """
-    atexit.register(_flush_at_exit)
+    atexit.register(_end)
     os._exit = _exit_flushed
+    signal.signal = _set_handler
+    signal.getsignal = _handler
     if (
         threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        and _own_getsignal(signal.SIGTERM) is signal.SIG_DFL
     ):
-        signal.signal(signal.SIGTERM, _terminate)
+        _own_signal(signal.SIGTERM, _terminate)
 
 
-def _flush_at_exit() -> None:
+def _left() -> float:
+    """Say how long this process, whose end has begun, may still take for it."""
+    global _ends
+    if _ends is None:
+        _ends = time.monotonic() + FLUSH_SECONDS
+    return max(0.0, _ends - time.monotonic())
+
+
+def _flush_at_end() -> None:
     if any(watched.pending() for watched in list(_watched)):
-        force_flush(FLUSH_SECONDS)
+        force_flush(_left())
 
 
-_exit = os._exit
+def _end() -> None:
+    """Flush, and leave no thread: a dying interpreter would freeze it at work.
+
+    Callbacks that were registered before us run after this, and finalizers; what they
+    log is sent at once.
+    """
+    for watched in list(_watched):
+        watched.end(_left())
+    # The distro froze what was there before the application; what is frozen is not
+    # finalized, and the application's main module was there by then.
+    gc.unfreeze()
 
 
 def _exit_flushed(status: int) -> NoReturn:
     try:
-        if any(watched.pending() for watched in list(_watched)):
-            force_flush(_EXIT_SECONDS)
+        _flush_at_end()
     finally:
         _exit(status)
 
@@ -92,12 +116,33 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     The flushing is done by other threads: this one may have been interrupted while it
     held any lock. They wait for such a lock no longer than we wait for them.
     """
-    signal.signal(number, signal.SIG_DFL)
-    _flush_at_exit()
+    global _ends
+    _own_signal(number, signal.SIG_DFL)
+    _flush_at_end()
     os.kill(os.getpid(), number)
+    # Alive: the first process of a container does not die of it, with or without us.
+    _own_signal(number, _terminate)
+    _ends = None
+
+
+def _set_handler(signalnum: int, handler: Any) -> Any:
+    """Whoever takes SIGTERM's default back gets it, with the flush before."""
+    default = isinstance(handler, int) and handler == signal.SIG_DFL
+    ours = _terminate if signalnum == signal.SIGTERM and default else handler
+    return _shown(_own_signal(signalnum, ours))
+
+
+def _handler(signalnum: int) -> Any:
+    return _shown(_own_getsignal(signalnum))
+
+
+def _shown(handler: Any) -> Any:
+    return signal.SIG_DFL if handler is _terminate else handler
 
 
 def _after_fork() -> None:
+    global _ends
+    _ends = None
     for watched in list(_watched):
         watched._after_fork()
 

@@ -95,6 +95,10 @@ class Memory:
         except RuntimeError:
             return
 
+    def rest(self) -> None:
+        """Have every ``put`` say that it must be noticed: nobody takes any more."""
+        self._asleep = True
+
     def hurry(self) -> None:
         """Let the taker go on without waiting for more."""
         self._urgent = True
@@ -116,7 +120,10 @@ class Memory:
         items, taken = self._items, []
         mark = None
         for _ in range(min(len(items), self._batch)):
-            item = items.popleft()
+            try:
+                item = items.popleft()
+            except IndexError:  # at a process's end more than one may take
+                break
             if item.__class__ is Flush:
                 mark = item
                 break

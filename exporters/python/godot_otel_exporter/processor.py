@@ -28,6 +28,8 @@ from godot_otel_exporter.exporter import GodotLogRecordExporter
 from godot_otel_exporter.memory import Flush, Memory, weight_of
 from godot_otel_exporter.sender import SHUTDOWN_SECONDS
 
+_TURN_SECONDS = 0.5
+
 
 class GodotLogRecordProcessor(LogRecordProcessor):
     """Batches records for a ``GodotLogRecordExporter``, and loses none uncounted.
@@ -49,8 +51,8 @@ class GodotLogRecordProcessor(LogRecordProcessor):
             self._batching.queue_records, self._batching.batch_records
         )
         self._thread: threading.Thread | None = None
-        self._stopping = self._draining = False
-        self._starting = threading.RLock()
+        self._draining = self._over = False
+        self._starting, self._turn = threading.RLock(), threading.Lock()
 
     def start(self, provider: LoggerProvider) -> None:
         """Be ready for the log calls captured for *provider*, and follow its levels."""
@@ -92,7 +94,7 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         self._memory.put(mark)
         self._start()
         if self._thread is None:  # no more threads in this process: it ends
-            self._drain()
+            self._drain_in_turn()
         else:
             self._memory.hurry()
         return mark.wait(ends - time.monotonic())
@@ -103,17 +105,31 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         What is logged later is sent all the same: it starts them again.
         """
         ends = time.monotonic() + min(timeout_millis / 1000, SHUTDOWN_SECONDS)
-        self.force_flush(int((ends - time.monotonic()) * 1000))
+        if self.pending():
+            self.force_flush(int((ends - time.monotonic()) * 1000))
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None:
-            self._stopping = True
             self._memory.hurry()
             thread.join(max(0.0, ends - time.monotonic()))
-            self._stopping = False
         self._exporter.shutdown(max(0.0, ends - time.monotonic()) * 1000)
 
+    def end(self, timeout: float) -> None:
+        """End the threads for good: what is logged from now on is sent by who logs it.
+
+        For the last acts of an interpreter, which first refuses new threads and then
+        freezes the ones it has.
+        """
+        ends = time.monotonic() + timeout
+        self.shutdown(timeout * 1000)
+        self._exporter.end(ends - time.monotonic())
+        self._over = True
+        self._memory.rest()
+
     def _start(self) -> None:
+        if self._over:
+            self._drain_in_turn()
+            return
         with self._starting:
             if self._thread is not None:
                 return
@@ -128,11 +144,24 @@ class GodotLogRecordProcessor(LogRecordProcessor):
 
     def _run(self, memory: Memory) -> None:
         with suppress_instrumentation():
-            while not (self._stopping and not memory):
+            while True:
                 memory.wait(self._batching.delay)
                 self._draining = True
                 self._drain()
                 self._draining = False
+                if self._thread is not threading.current_thread():
+                    memory.rest()
+                    self._drain()  # only now: who put something earlier told nobody
+                    return
+
+    def _drain_in_turn(self) -> None:
+        # A thread that was frozen while it had its turn has it for ever.
+        if self._turn.acquire(timeout=_TURN_SECONDS):
+            try:
+                with suppress_instrumentation():
+                    self._drain()
+            finally:
+                self._turn.release()
 
     def _drain(self) -> None:
         """Send what is there now; what comes meanwhile has its own turn."""

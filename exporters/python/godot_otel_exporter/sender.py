@@ -6,7 +6,9 @@ thread of its own, no connection before the first batch.
 
 from __future__ import annotations
 
+import encodings.idna
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +24,7 @@ from godot_otel_exporter.environment import SAID_NO_QUEUE
 from godot_otel_exporter.fallback import Fallback
 from godot_otel_exporter.spool import Spool, SpoolError
 
+_NEEDED = (secrets, encodings.idna)  # to connect; a dying interpreter imports nothing
 SHUTDOWN_SECONDS = 5.0
 _CONNECT_SECONDS, _SOCKET_SECONDS = 0.5, 2.0
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.25, 2.0
