@@ -8,13 +8,13 @@ everything else that can wait is done where the tuple is encoded.
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
-from godot_otel_exporter import late
+from godot_otel_exporter import failure, late
 from godot_otel_exporter._compat import SPAN_KEY, current_context
+from godot_otel_exporter.failure import Failure
 from godot_otel_exporter.record import REDUNDANT
 from godot_otel_exporter.values import clean
 
@@ -25,14 +25,6 @@ _COUNT = len(logging.makeLogRecord({}).__dict__)
 _NOT_EXTRA = _STANDARD | {"message", "asctime", *REDUNDANT}
 _PLAIN = {str, int, float, bool, bytes, type(None)}
 EVENT_NAMES = ("otel.event.name", "event.name")
-
-
-class Failure(NamedTuple):
-    """An exception, as it was when it was logged."""
-
-    type: str
-    message: str
-    traceback: traceback.TracebackException | None
 
 
 class Captured(NamedTuple):
@@ -51,7 +43,7 @@ class Captured(NamedTuple):
     message: str
     span: SpanContext
     extra: dict[str, Any] | None
-    failure: Failure | None
+    exception: Failure | None
     stack: str | None
 
 
@@ -87,7 +79,7 @@ def capture(
             fields["threadName"], fields["thread"], fields["name"], fields["created"],
             message, context,
             None if len(fields) == _COUNT else _extra(fields),
-            _failure(exc_info) if exc_info else None,
+            failure.capture(exc_info) if exc_info else None,
             fields["stack_info"],
         ),
     )  # fmt: skip # in the order of Captured
@@ -122,44 +114,11 @@ def _extra(fields: dict[str, Any]) -> dict[str, Any] | None:
     } or None
 
 
-def _failure(exc_info: Any) -> Failure | None:
-    try:
-        kind, value, trace = exc_info
-        if kind is None:
-            return None
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        return Failure(
-            name.removeprefix("builtins."), _text(value), _traceback(kind, value, trace)
-        )
-    except Exception:  # exc_info is anything that an application passes
-        return None
-
-
 def _text(value: Any) -> str:
     try:
         return str(value)
     except Exception:
         return f"[unprintable {type(value).__name__}]"
-
-
-def _traceback(
-    kind: Any, value: Any, trace: Any
-) -> traceback.TracebackException | None:
-    try:
-        # lookup_lines=False: source files are read when it is formatted
-        return traceback.TracebackException(
-            kind, value, trace, lookup_lines=False, compact=True
-        )
-    except Exception:
-        return None
-
-
-def stacktrace(failure: Failure) -> str:
-    """Format a captured traceback as Python would have printed it."""
-    try:
-        return "".join(failure.traceback.format()) if failure.traceback else ""
-    except Exception:  # source files that changed, text that cannot be decoded
-        return f"{failure.type}: {failure.message}"
 
 
 def attributes(captured: Captured) -> dict[str, Any]:
@@ -172,11 +131,10 @@ def own_attributes(captured: Captured) -> dict[str, Any]:
     found = dict(captured.extra or ())
     for name in EVENT_NAMES:
         found.pop(name, None)
-    if failure := captured.failure:
-        found["exception.type"] = failure.type
-        found["exception.message"] = failure.message
-        if text := stacktrace(failure):
-            found["exception.stacktrace"] = text
+    if exception := captured.exception:
+        found["exception.type"] = exception.type
+        found["exception.message"] = exception.message
+        found["exception.stacktrace"] = failure.stacktrace(exception)
     if captured.stack:
         found["code.stacktrace"] = captured.stack
     return found

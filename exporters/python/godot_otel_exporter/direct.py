@@ -11,6 +11,7 @@ from typing import Any
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from godot_otel_exporter import capture, record
 from godot_otel_exporter._compat import LoggerProvider, limits_of
@@ -50,24 +51,24 @@ class Direct:
 
     def _fill(self, target: Any, captured: Captured) -> bool:
         """Fill *target*; False when the record is one for the careful way."""
-        own: dict[str, Any] | None = None
+        own = captured.extra
         site, names = self._site(captured)
-        if captured.extra or captured.failure or captured.stack:
+        if captured.exception or captured.stack or (own and _names_event(own)):
             own = capture.own_attributes(captured)
-            if (
-                len(own) > self._own_limit
-                or self._value_limit is not None
-                or not names.isdisjoint(own)
-            ):
-                return False
             if event := capture.event_name(captured):
                 target.event_name = event
+        if own and (
+            len(own) > self._own_limit
+            or self._value_limit is not None
+            or not names.isdisjoint(own)
+        ):
+            return False
         target.MergeFromString(site)
         moment = int(captured.created * 1e9)
         target.time_unix_nano = moment
         target.observed_time_unix_nano = moment
         span = captured.span
-        if span.trace_id:
+        if span is not INVALID_SPAN_CONTEXT:
             target.trace_id = span.trace_id.to_bytes(16, "big")
             target.span_id = span.span_id.to_bytes(8, "big")
             target.flags = span.trace_flags
@@ -75,10 +76,10 @@ class Direct:
             target, captured.message, self._redactor,
             colours=captured.logger == record.COLOURED,
         )  # fmt: skip # what, and how
+        if lost:
+            own = {**(own or {}), record.TRUNCATED: lost}
         if own:
             fill_pairs(target.attributes, own, self._redactor)
-        if lost:
-            fill_pairs(target.attributes, {record.TRUNCATED: lost}, self._redactor)
         return True
 
     def _site(self, captured: Captured) -> tuple[bytes, frozenset[str]]:
@@ -119,3 +120,8 @@ class Direct:
         return record.add(
             logs, fields, attributes.dropped, self._redactor, captured.logger
         )
+
+
+def _names_event(extra: dict[str, Any]) -> bool:
+    first, second = capture.EVENT_NAMES
+    return first in extra or second in extra

@@ -29,11 +29,12 @@ def fill_pairs(target: Any, attributes: Mapping[Any, Any], redactor: Redactor) -
     Raises:
         Exception: a key or value has no representation; ``clean`` gives it one.
     """
+    add, is_secret = target.add, redactor.is_secret
     for name, value in attributes.items():
-        pair = target.add()
-        kind = type(value)
+        pair = add()
+        kind = value.__class__
         # the common cases without a call: an attribute's cost is a record's cost
-        if type(name) is not str or redactor.is_secret(name):
+        if name.__class__ is not str or is_secret(name):
             _fill_pair(pair, name, value, redactor, 0)
         elif kind is str and len(value) <= _SHORT:
             pair.key = name
@@ -44,6 +45,12 @@ def fill_pairs(target: Any, attributes: Mapping[Any, Any], redactor: Redactor) -
         elif kind is int and -_INT64 <= value < _INT64:
             pair.key = name
             pair.value.int_value = value
+        elif kind is float:
+            pair.key = name
+            pair.value.double_value = value
+        elif kind is bool:
+            pair.key = name
+            pair.value.bool_value = value
         elif kind is str and name == STACKTRACE:
             pair.key = name
             pair.value.string_value = _redacted_end(value, redactor)
