@@ -12,11 +12,11 @@ import orjson
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from godot_otel import words
-from godot_otel_collector.templates import GIVEN
+from godot_otel_collector.templates import GIVEN, LINE, PATH
 from godot_otel_collector.values import cut_value, dumps, json_value
 
 TRUNCATED = "log.truncated_bytes"
-_SPECIAL = GIVEN | words.EXCEPTION | {TRUNCATED}
+_SPECIAL = GIVEN | words.EXCEPTION | {TRUNCATED, PATH, LINE}
 _CACHED_BYTES = 512  # longer ones hardly repeat
 _CACHED = 100_000
 

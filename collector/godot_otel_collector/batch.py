@@ -83,3 +83,5 @@ class Batch:
     resources: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     scopes: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     templates: dict[int, tuple[str, str]] = field(default_factory=dict)
+    template_ids: list[int] = field(default_factory=list)
+    """Those of the rows, for when they are made again: by then more may be learnt."""

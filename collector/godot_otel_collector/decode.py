@@ -17,7 +17,8 @@ from godot_otel import queue, words
 from godot_otel_collector import dictionaries, entry, salvage
 from godot_otel_collector.attributes import TRUNCATED, Attributes, member
 from godot_otel_collector.batch import Batch, DeadLetter, Origin, Rows
-from godot_otel_collector.templates import GIVEN, Templates
+from godot_otel_collector.call_sites import SETTLED, Variant
+from godot_otel_collector.templates import GIVEN, LINE, OTHER, PATH, Templates
 from godot_otel_collector.values import clean, dumps, json_value, text
 from godot_otel_collector.wire import Group, Record, Request, Scope
 
@@ -35,6 +36,7 @@ _EPOCH = 946_684_800_000_000  # Postgres counts microseconds from 2000-01-01
 _FIXED = struct.Struct(">iqihiqiqiqihih")
 _USUAL = struct.Struct(">iqihiqiqiqihih iqih i16si8sih")
 _OBSERVED = struct.Struct(">iqih")
+_TEMPLATE_AT = 22  # where the template's id is in a packed row
 _LENGTH = struct.Struct(">i")
 _SHORT = struct.Struct(">ih")
 _LONG = struct.Struct(">ii")
@@ -73,6 +75,7 @@ class Decoder:
         self._attributes = Attributes()
         self._resources: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
         self._scopes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
+        self._young: list[tuple[int, _Shared, Variant]] = []
 
     def decode(self, delivery: queue.Delivered) -> Batch:
         """Decode one entry.
@@ -90,6 +93,7 @@ class Decoder:
     def fill(self, batch: Batch) -> None:
         """Make the rows of a batch, and its dead letters, from its payload."""
         batch.rows, batch.dead = Rows(), []
+        self._young.clear()
         ordinal = 0
         try:
             request = Request.FromString(batch.payload)
@@ -107,10 +111,36 @@ class Decoder:
                         ordinal += 1
         except DecodeError:  # raised before the first record of a resource or scope
             batch.rows = Rows()
+            self._young.clear()
             batch.dead = [DeadLetter(-1, "no OTLP request", batch.payload)]
         if not ordinal and batch.records and not batch.dead:
             # Bytes of anything may parse as a message of fields that nobody knows.
             batch.dead = [DeadLetter(-1, "no records in the request", batch.payload)]
+        self._name_young(batch)
+
+    def _name_young(self, batch: Batch) -> None:
+        """Give lines of new call sites what all of the batch made of their templates.
+
+        Rows that are made again keep the templates of the first time: those are what
+        the store was told.
+        """
+        ids = batch.rows.templates
+        if len(batch.template_ids) == len(ids):
+            chosen = list(enumerate(batch.template_ids))
+        else:
+            chosen = []
+            for place, shared, variant in self._young:
+                service, logger = shared.origin[0], shared.logger
+                named = self._templates.find(service, logger, b"", variant.text)
+                batch.templates[named[0]] = (logger, named[1])
+                chosen.append((place, named[0]))
+            batch.template_ids = ids
+        for place, template_id in chosen:
+            if ids[place] != template_id:
+                ids[place] = template_id
+                row, start = batch.rows.packed[place], _TEMPLATE_AT
+                packed = template_id.to_bytes(8, "big", signed=True)
+                batch.rows.packed[place] = row[:start] + packed + row[start + 8 :]
 
     def _shared(self, batch: Batch, group: Group, scope: Scope) -> _Shared:
         """What the records of one scope have in common; known ones by their bytes."""
@@ -174,10 +204,21 @@ class Decoder:
         if not 0 <= severity <= 24:
             members.append(member("log.original_severity", severity))
             severity = 0
-        template_id, template = self._templates.find(
-            shared.origin[0], shared.logger, body, _given(special) if special else ""
-        )
-        batch.templates[template_id] = (shared.logger, template)
+        service, logger = shared.origin[0], shared.logger
+        given = _given(special) if special else ""
+        young: Variant | None = None
+        if special and not given:
+            path, number = special.get(PATH), special.get(LINE)
+            if path.__class__ is str and number.__class__ is int:
+                young = self._templates.learn(service, logger, path, number, body)
+                if young.quiet >= SETTLED:
+                    given, young = young.text, None
+        if young is None:
+            template_id, template = self._templates.find(service, logger, body, given)
+            batch.templates[template_id] = (logger, template)
+        else:
+            young.quiet += 1
+            template_id = OTHER  # until the batch's end
         fixed = (
             8, time - _EPOCH, 2, nanos, 8, template_id, 8, shared.resource_id,
             8, shared.scope_id, 2, batch.home, 2, severity,
@@ -219,6 +260,8 @@ class Decoder:
         rows.texts.append(_searchable(body, special) if special else body)
         rows.pairs.append(b"\0".join(pairs))
         rows.ordinals.append(ordinal)
+        if young is not None:
+            self._young.append((len(rows) - 1, shared, young))
 
 
 def _bound(cache: dict[Any, Any]) -> None:
@@ -227,7 +270,10 @@ def _bound(cache: dict[Any, Any]) -> None:
 
 
 def _given(special: dict[str, Any]) -> str:
-    return next((text(str(special[name])) for name in special if name in GIVEN), "")
+    for name in special:
+        if name in GIVEN:
+            return text(str(special[name]))
+    return ""
 
 
 def _searchable(body: bytes, special: dict[str, Any]) -> bytes:

@@ -6,6 +6,8 @@ import re
 import time
 from hashlib import blake2b
 
+from godot_otel_collector.call_sites import ANY, CallSites, Variant
+
 OTHER = 0
 """The template id of lines above the limit of new templates."""
 
@@ -17,6 +19,9 @@ GIVEN = frozenset({
     "logfire.msg_template",
 })  # fmt: skip # one name a line
 """Attributes that name a line's template."""
+
+PATH, LINE = "code.file.path", "code.line.number"
+"""Attributes that name the place in the code, for lines without one of those."""
 
 _MASKED_LENGTH = 1024  # of a body; what follows does not tell templates apart
 _VARIABLE = re.compile(
@@ -34,7 +39,7 @@ def stable_id(*parts: bytes) -> int:
 
 def mask(body: str) -> str:
     """Replace what varies: numbers, hex, uuids and quoted parts."""
-    return _VARIABLE.sub("<*>", body)
+    return _VARIABLE.sub(ANY, body)
 
 
 class Templates:
@@ -50,6 +55,8 @@ class Templates:
         self._known: set[int] = set()
         self._new: dict[str, int] = {}
         self._hour = 0
+        self._sites = CallSites()
+        self._lines: dict[tuple[str, str, str, int, bytes], Variant] = {}
 
     def find(
         self, service: str, logger: str, body: bytes, given: str = ""
@@ -67,6 +74,25 @@ class Templates:
                 self._found.clear()
             found = self._found[slot] = self._admit(*slot)
         return found
+
+    def learn(
+        self, service: str, logger: str, path: str, number: int, body: bytes
+    ) -> Variant:
+        """Return the template of a line that comes from one place in the code.
+
+        It may yet change with the lines that come; ``quiet`` is how long it has not.
+        """
+        line = body[:_MASKED_LENGTH].translate(_DIGITS)
+        slot = (service, logger, path, number, line)
+        variant = self._lines.get(slot)
+        if variant is None or variant.free:
+            site = self._sites.at(slot[:4])
+            variant = site.find(line, self._mask)
+            if not variant.free:  # else one line is not like the other
+                if len(self._lines) >= self._cached:
+                    self._lines.clear()
+                self._lines[slot] = variant
+        return variant
 
     def _mask(self, body: bytes) -> str:
         template = self._masked.get(body)
