@@ -196,8 +196,8 @@ class GodotLogRecordExporter(LogRecordExporter):
 
     def end(self, timeout: float) -> None:
         """Have no thread any more; see ``GodotLogRecordProcessor.end``."""
-        self.shutdown(timeout * 1000)
         self._link.end()
+        self.shutdown(timeout * 1000)
 
 
 def _one_of(name: str, value: str, *allowed: str) -> str:

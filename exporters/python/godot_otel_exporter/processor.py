@@ -121,10 +121,10 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         freezes the ones it has.
         """
         ends = time.monotonic() + timeout
-        self.shutdown(timeout * 1000)
-        self._exporter.end(ends - time.monotonic())
         self._over = True
+        self.shutdown(timeout * 1000)
         self._memory.rest()
+        self._exporter.end(ends - time.monotonic())
 
     def _start(self) -> None:
         if self._over:

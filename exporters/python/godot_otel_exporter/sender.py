@@ -6,9 +6,8 @@ thread of its own, no connection before the first batch.
 
 from __future__ import annotations
 
-import encodings.idna
 import os
-import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +23,6 @@ from godot_otel_exporter.environment import SAID_NO_QUEUE
 from godot_otel_exporter.fallback import Fallback
 from godot_otel_exporter.spool import Spool, SpoolError
 
-_NEEDED = (secrets, encodings.idna)  # to connect; a dying interpreter imports nothing
 SHUTDOWN_SECONDS = 5.0
 _CONNECT_SECONDS, _SOCKET_SECONDS = 0.5, 2.0
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.25, 2.0
@@ -87,7 +85,9 @@ class Sender:
 
         Waits for the queue up to 2.5 s, and not at all while the circuit is open.
         """
-        return (not self.open and self.attempt(entry)) or self.keep(entry)
+        # A client of Redis imports as it goes, which the ending interpreter refuses.
+        away = self.open or sys.is_finalizing()
+        return (not away and self.attempt(entry)) or self.keep(entry)
 
     def attempt(self, entry: Entry) -> bool:
         """Try to hand one batch to the queue, twice when the connection had died."""
@@ -108,7 +108,9 @@ class Sender:
                     continue
                 report("away", "%s; batches go to %s", error, self.spool.folder)
             except Exception as error:  # what a client raises for odd options in a URL
-                report("unusable", "the queue cannot be used: %s", type(error).__name__)
+                if not sys.is_finalizing():
+                    name = type(error).__name__
+                    report("unusable", "the queue cannot be used: %s", name)
             else:
                 return True
             break

@@ -7,6 +7,7 @@ other processes do the same.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import time
@@ -127,7 +128,7 @@ class SpoolFolder:
         name = f".{os.getpid()}-{os.urandom(8).hex()}{_PARTIAL}"
         descriptor = self.open(name, os.O_WRONLY | os.O_EXCL)
         try:
-            with open(descriptor, "wb", buffering=0) as file:
+            with io.FileIO(descriptor, "wb") as file:
                 rest = memoryview(data)
                 while rest:
                     rest = rest[file.write(rest) :]
