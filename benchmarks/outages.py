@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{options.calls} calls each; milliseconds, beside plain logging's")
     print(f"{'outage':<14}{'first':>7}{'median':>8}{'p99.99':>8}{'(plain)':>8}"
-          f"{'max':>8}{'(plain)':>8}  stored, dropped, batches on disk")  # fmt: skip # a table's head
+          f"{'max':>8}{'(plain)':>8}  stored, dropped, on disk")  # fmt: skip # its head
     with servers() as started:
         for name in options.outages:
             print(f"{name:<14}", end="", flush=True)

@@ -1,0 +1,113 @@
+"""What a log call costs the application: its own thread, and the process until sent.
+
+    python benchmarks/emit.py [--records 60000] [--runs 5]
+
+Three programs log the same, each run in a process of its own, in turn, several times;
+the figures are medians:
+
+- plain: ``logging`` with a handler that does nothing;
+- stock: OpenTelemetry's handler and BatchLogRecordProcessor, encoding OTLP with its own
+  encoder into nothing;
+- ours: the direct way, redaction included, sent to a real queue.
+
+``call`` is what a call takes in its thread beyond plain, while no other thread works:
+bursts of 200 with pauses. ``cpu`` is the CPU of the process a record beyond plain,
+until everything has left. The encoders are compared by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from godot_otel.stack.valkey import Valkey
+
+CASES = {
+    "no attributes": {"threads": 1, "attributes": 0},
+    "4 attributes": {"threads": 1, "attributes": 4},
+    "4 threads": {"threads": 4, "attributes": 0},
+    "4 threads, 4 attributes": {"threads": 4, "attributes": 4},
+    "exceptions, 10 frames": {"threads": 1, "attributes": 0, "exceptions": True},
+}
+WAYS = ("plain", "stock", "ours")
+FIGURES = ("call", "cpu")
+PROGRAM = Path(__file__).with_name("emitter.py")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--records", type=int, default=60_000)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="godot-bench-") as folder:
+        server = Valkey(Path(folder) / "valkey", settings={"appendfsync": "no"})
+        server.start()
+        try:
+            report(options, Path(folder), server)
+        finally:
+            server.stop()
+
+
+def report(options: argparse.Namespace, folder: Path, server: Valkey) -> None:
+    """Print the table of all cases."""
+    print(f"us a call or record beyond plain logging; medians of {options.runs} runs")
+    print(f"{'':<25}{'plain':>7}{'stock':>8}{'ours':>8}{'ratio':>7}"
+          f"{'stock':>9}{'ours':>8}{'ratio':>7}")  # fmt: skip # a table's head
+    print(f"{'':<25}{'call':>7}{'call':>8}{'call':>8}{'':>7}{'cpu':>9}{'cpu':>8}")
+    for name, case in CASES.items():
+        records = options.records // (20 if case.get("exceptions") else 1)
+        runs = [
+            {way: run(way, case, records, folder, server) for way in WAYS}
+            for _ in range(options.runs)
+        ]  # fmt: skip # one case, in turn
+        plain, stock, ours = (
+            {
+                key: statistics.median(r[way][key] for r in runs)
+                for key in ("call", "cpu")
+            }
+            for way in WAYS
+        )
+        call = stock["call"] - plain["call"], ours["call"] - plain["call"]
+        cpu = stock["cpu"] - plain["cpu"], ours["cpu"] - plain["cpu"]
+        print(f"{name:<25}{plain['call']:7.1f}{call[0]:8.1f}{call[1]:8.1f}"
+              f"{call[1] / call[0]:7.2f}{cpu[0]:9.1f}{cpu[1]:8.1f}"
+              f"{cpu[1] / cpu[0]:7.2f}", flush=True)  # fmt: skip # a row
+    print()
+    encoders(options.runs, folder, server)
+
+
+def encoders(runs: int, folder: Path, server: Valkey) -> None:
+    """Print what encoding a record takes the two encoders, for the same records."""
+    for attributes in (0, 4):
+        case = {"threads": 1, "attributes": attributes, "encoders": True}
+        found = [run("stock", case, 512, folder, server) for _ in range(runs)]
+        stock = statistics.median(one["stock"] for one in found)
+        ours = statistics.median(one["ours"] for one in found)
+        named = f"standard way, encoding, {attributes} attributes:"
+        print(named, f"stock {stock:.1f} us, ours {ours:.1f}, ratio {ours / stock:.2f}")
+
+
+def run(
+    way: str, case: dict[str, object], records: int, folder: Path, server: Valkey
+) -> dict[str, float]:
+    """Run the emitter one way in a process of its own; return what it measured."""
+    environ = {
+        "OTEL_EXPORTER_GODOT_ENDPOINT": server.url,
+        "OTEL_EXPORTER_GODOT_SPOOL_DIR": str(folder / "spool"),
+        "OTEL_TRACES_EXPORTER": "none",
+    }
+    done = subprocess.run(
+        [sys.executable, PROGRAM, way, json.dumps(case), str(records)],
+        env=os.environ | environ, stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip # what, and how
+    return json.loads(done.stdout)
+
+
+if __name__ == "__main__":
+    main()
