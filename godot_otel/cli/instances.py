@@ -62,13 +62,16 @@ def who(one: Instance) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Say a duration in its two largest units: 1h 5m."""
-    left, parts = max(0, round(seconds)), []
-    for unit, size in reversed(UNITS.items()):
-        if left >= size:
-            parts.append(f"{left // size}{unit}")
-            left %= size
-    return " ".join(parts[:2]) or "0s"
+    """Say a duration in its largest unit and the one below it: 1h 5m."""
+    left = max(0, round(seconds))
+    units = [(left // size, unit) for unit, size in reversed(UNITS.items())]
+    first = next((i for i, (count, _) in enumerate(units) if count), len(units) - 1)
+    parts: list[str] = []
+    for _, unit in units[first : first + 2]:
+        count, left = divmod(left, UNITS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts) or "0s"
 
 
 def plain(text: str) -> str:
