@@ -8,6 +8,7 @@ everything else that can wait is done where the tuple is encoded.
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
@@ -22,7 +23,8 @@ TEMPLATE = "log.record.template"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"taskName"}
 _COUNT = len(logging.makeLogRecord({}).__dict__)
-_NOT_EXTRA = _STANDARD | {"message", "asctime", *REDUNDANT}
+_NOT_EXTRA = _STANDARD | {"", "message", "asctime", *REDUNDANT}
+_INT64 = 2**63
 _PLAIN = {str, int, float, bool, bytes, type(None)}
 EVENT_NAMES = ("otel.event.name", "event.name")
 
@@ -78,7 +80,7 @@ def capture(
             fields["pathname"], fields["lineno"], fields["funcName"],
             fields["threadName"], fields["thread"], fields["name"], fields["created"],
             message, context,
-            None if len(fields) == _COUNT else _extra(fields),
+            None if len(fields) == _COUNT else _extra(record),
             failure.capture(exc_info) if exc_info else None,
             fields["stack_info"],
         ),
@@ -103,13 +105,16 @@ def _unformatted(record: logging.LogRecord) -> str:
         return f"[unprintable {type(record.msg).__name__}]"
 
 
-def _extra(fields: dict[str, Any]) -> dict[str, Any] | None:
+def _extra(record: logging.LogRecord) -> dict[str, Any] | None:
     """Return what the application added; objects as their text, containers copied."""
+    fields = record.__dict__
     if len(fields) == _COUNT + 1 and "message" in fields:  # a console formatted it
         return None
+    # What was added stands behind what every record has; a subclass may differ.
+    plain = record.__class__ is logging.LogRecord
     return {
         name: value if value.__class__ in _PLAIN else clean(value)
-        for name, value in fields.items()
+        for name, value in islice(fields.items(), _COUNT if plain else 0, None)
         if name not in _NOT_EXTRA
     } or None
 
@@ -160,6 +165,15 @@ def event_name(captured: Captured) -> str | None:
     return None
 
 
+def moment(captured: Captured) -> int:
+    """Return when the call was made, in Unix nanoseconds; now, if that is no time."""
+    try:
+        nanoseconds = int(captured.created * 1e9)
+    except Exception:  # a record made by hand
+        nanoseconds = -1
+    return nanoseconds if 0 <= nanoseconds < _INT64 else time.time_ns()
+
+
 _NAMES = {"WARNING": "WARN", "CRITICAL": "FATAL", "Level 5": "TRACE"}
 
 
@@ -168,7 +182,7 @@ def severity(captured: Captured) -> tuple[int, str]:
 
     Below DEBUG is TRACE, which OpenTelemetry's own mapping leaves unspecified.
     """
-    level, name = captured.level, captured.level_name
+    level, name = int(captured.level), captured.level_name
     name = _NAMES.get(name, name)
     if level < 10:
         return (max(1, min(4, level - 4)) if level > 0 else 0), name

@@ -172,7 +172,12 @@ def weight_of(item: Any) -> int:
         return len(body) if isinstance(body, (str, bytes)) else 0
     weight = len(item.message)
     if item.extra:
-        weight += sum(map(_size, item.extra.values()))
+        for value in item.extra.values():
+            kind = value.__class__
+            if kind is str:
+                weight += len(value)
+            elif kind is dict or kind is list or kind is bytes:
+                weight += _size(value)
     return weight
 
 
