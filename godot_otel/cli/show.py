@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,9 @@ _COLOURS = {
     "TRACE": "dim", "DEBUG": "dim", "INFO": "green", "WARN": "yellow",
     "ERROR": "bold red", "FATAL": "bold white on red",
 }  # fmt: skip # a level beside its colour
+
+_INDENT = 4
+_MAX_KEPT = 40  # columns that a cell keeps, however narrow the terminal
 
 
 def plain(text: str) -> str:
@@ -63,12 +67,22 @@ def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
         f"  lines {summary.lines}  errors {summary.errors}"
     )
     rows = [[_offset(one.time - summary.first), *_columns(one)] for one in found]
+    stacks = [_stack(one) for one in found]
     if terminal():
-        _grid(["", "level", "service", "logger", "line"], rows)
+        _grid(["", "level", "service", "logger", "line"], rows, stacks)
         _say_zone([one.time for one in found])
         return
-    for row in rows:
+    for row, stack in zip(rows, stacks, strict=True):
+        # Indented, no line of a stack trace can pose as a row.
         click.echo(" ".join(map(str, row)))
+        for line in stack:
+            click.echo(_INDENT * " " + line)
+
+
+def _stack(one: Line) -> list[str]:
+    if not one.stack:
+        return []
+    return [line.expandtabs(4) for line in sanitize.block(one.stack)]
 
 
 def traces(found: Sequence[Trace], *, as_json: bool) -> None:
@@ -121,8 +135,10 @@ def stats(counted: Stats) -> None:
 def _columns(one: Line) -> list[str | Text]:
     level = one.level or "-"
     said = plain(one.body)
-    if one.attributes:
-        said += "  " + plain(_json(one.attributes))
+    if one.failure:
+        said += "  " + plain(one.failure)
+    if told := one.told:
+        said += "  " + plain(_json(told))
     return [
         Text(f"{level:<5}", _COLOURS.get(level, "")),
         plain(one.service),
@@ -149,12 +165,49 @@ def _say_zone(times: Sequence[datetime]) -> None:
         click.echo(f"times are local ({zone:%Z}, UTC{zone:%z})", err=True)
 
 
-def _grid(titles: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Align columns; in a pipe without colours, wrapping or markup."""
+def _grid(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    blocks: Sequence[Sequence[str]] = (),
+) -> None:
+    """Align columns; in a pipe without colours, wrapping or markup.
+
+    *blocks* are lines to print below each row, dimmed and as wide as the terminal.
+    """
     console = Console(highlight=False, markup=False, width=None if terminal() else 1000)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in titles:
-        table.add_column(title, no_wrap=title != "line", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    console.print(table)
+    cells = [
+        [Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    ]
+    # Every block ends a table; those that follow must be as wide.
+    widths = [
+        min(_MAX_KEPT, max(row[place].cell_len for row in cells)) if any(blocks) else 0
+        for place in range(len(titles))
+    ]
+    below = dict(enumerate(blocks))
+    table = _table(titles, widths, header=True)
+    for place, row in enumerate(cells):
+        table.add_row(*row)
+        if below.get(place):
+            console.print(table)
+            block = Text("\n".join(below[place]), "dim", overflow="fold")
+            console.print(Padding(block, (0, 0, 0, _INDENT), expand=False))
+            table = _table(titles, widths, header=False)
+    if table.row_count or not cells:
+        console.print(table)
+
+
+def _table(titles: Sequence[str], widths: Sequence[int], *, header: bool) -> Table:
+    """A table whose columns are as wide as those of the others with *widths*."""
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
+        show_header=header,
+    )  # fmt: skip # one table
+    for title, width in zip(titles, widths, strict=True):
+        wraps = title == "line"
+        table.add_column(
+            title,
+            no_wrap=not wraps,
+            overflow="fold",
+            min_width=None if wraps else max(width, len(title)),
+        )
+    return table

@@ -127,9 +127,14 @@ def _row(one: query.Line, max_chars: int, start: datetime | None = None) -> str:
         trace = one.span_id or "-"
     body = sanitize.shorten(sanitize.line(one.body), max_chars)
     parts = [when, one.level or "-", _name(one.service), _name(one.logger), trace, body]
-    if one.attributes:
-        attributes = sanitize.line(_dumps(sanitize.value(one.attributes)))
+    if one.failure:
+        parts.append(sanitize.shorten(sanitize.line(one.failure), max_chars))
+    if told := one.told:
+        attributes = sanitize.line(_dumps(sanitize.value(told)))
         parts.append(sanitize.shorten(attributes, max_chars))
+    if one.stack:  # what failed is said at its end
+        stack = sanitize.shorten_front(sanitize.line(one.stack), max_chars)
+        parts.append(f"stack: {stack}")
     return " ".join(parts)
 
 

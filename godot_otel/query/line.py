@@ -8,11 +8,16 @@ from typing import Any
 
 from godot_otel.query.cursor import Position
 from godot_otel.query.filters import level_name
+from godot_otel.words import EXCEPTION
 
 COLUMNS = (
     "l.time, l.time_nanos, l.seq, l.severity, l.environment, l.service, l.logger,"
     " l.body, l.trace_id, l.span_id, l.attributes"
 )
+
+
+_UNTOLD = ("code.", "thread.", "log.record.template")
+_STACKS = ("exception.stacktrace", "code.stacktrace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,34 @@ class Line:
     def position(self) -> Position:
         """Where this line stands among all."""
         return Position(self.time, self.nanos, self.seq)
+
+    @property
+    def failure(self) -> str:
+        """The exception's type and message; empty without one."""
+        said = [self._text("exception.type"), self._text("exception.message")]
+        return ": ".join(filter(None, said))
+
+    @property
+    def stack(self) -> str:
+        """The exception's stack trace, or where the line was logged."""
+        return next(filter(None, map(self._text, _STACKS)), "")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The attributes that a reader wants to see beside ``failure`` and ``stack``.
+
+        Where a line comes from in code and which thread wrote it is only in JSON.
+        """
+        return {
+            key: value
+            for key, value in self.attributes.items()
+            if not key.startswith(_UNTOLD)
+            and not (key in EXCEPTION and isinstance(value, str))
+        }
+
+    def _text(self, key: str) -> str:
+        value = self.attributes.get(key)
+        return value.strip("\r\n") if isinstance(value, str) else ""
 
     def as_json(self, now: datetime | None = None) -> dict[str, Any]:
         """The fixed shape, in its fixed order, that scripts and agents lean on."""

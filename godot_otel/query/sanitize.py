@@ -48,6 +48,11 @@ def line(text: str) -> str:
     return _BREAK.sub(lambda found: _BREAKS[found[0]], clean(text))
 
 
+def block(text: str) -> list[str]:
+    """Clean, line by line; whoever shows them must indent each one."""
+    return _BREAK.split(clean(text))
+
+
 def value(anything: Any) -> Any:
     """Clean every string of a JSON value, keys included."""
     if isinstance(anything, str):
@@ -64,3 +69,10 @@ def shorten(text: str, max_chars: int) -> str:
     if len(text) <= max_chars:
         return text
     return f"{text[:max_chars]} ... [+{len(text) - max_chars} chars]"
+
+
+def shorten_front(text: str, max_chars: int) -> str:
+    """Keep the last *max_chars* and say how many characters came before."""
+    if len(text) <= max_chars:
+        return text
+    return f"[{len(text) - max_chars} chars+] ... {text[-max_chars:]}"

@@ -1,9 +1,13 @@
 """The reading commands, as processes: what is on stdout, stderr, and the status."""
 
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -146,3 +150,68 @@ def test_traces_and_stats_answer_as_text_and_json(lines, run):
     text = run("stats").stdout
     assert "(all)" in text
     assert "keeps 7 days" in text
+
+
+STACK = (
+    'Traceback (most recent call last):\n  File "a.py", line 3, in pay\n\x1b[2Jboom\n'
+)
+FAILED = {
+    "order": 17, "code.file.path": "/srv/a.py", "code.line.number": 3,
+    "thread.name": "MainThread", "log.record.template": "order %d failed",
+    "exception.type": "ValueError", "exception.message": "no stock",
+    "exception.stacktrace": STACK,
+}  # fmt: skip # as Python's exporter sends them
+
+
+def test_text_leaves_out_where_a_line_comes_from_and_json_has_it(lines, run):
+    lines.add(Row("order 17 failed", severity=17, attributes=FAILED), Row("b"))
+    told = 'order 17 failed  ValueError: no stock  {"order": 17} -'
+    for condition in (
+        "code.line.number=3",
+        "thread.name~^Main",
+        "log.record.template exists",
+    ):
+        done = run("query", "--where", condition)
+        assert done.stdout.strip().endswith(told), done.stderr
+        assert len(done.stdout.splitlines()) == 1
+    row = json.loads(run("query", "--json", "--level", "error").stdout)
+    assert row["attributes"] == FAILED
+
+
+def test_a_trace_shows_stack_traces_line_by_line(lines, run):
+    lines.add(
+        Row("order 17 failed", severity=17, trace_id=TRACE, attributes=FAILED),
+        Row("sorry", trace_id=TRACE),
+    )
+    _, row, *stack, last = run("trace", TRACE).stdout.splitlines()
+    assert row.endswith('order 17 failed  ValueError: no stock  {"order": 17}')
+    assert stack == [
+        "    Traceback (most recent call last):",
+        '      File "a.py", line 3, in pay',
+        "    boom",
+    ]
+    assert last.endswith("sorry")
+
+
+def test_a_terminal_gets_stack_traces_dimmed_across_its_width(lines, store_dsn):
+    lines.add(
+        Row("order 17 failed", severity=17, trace_id=TRACE, attributes=FAILED),
+        Row("sorry", trace_id=TRACE),
+    )
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 70, 0, 0))
+    environ = {"PATH": os.environ["PATH"], "TERM": "xterm",
+               "GODOT_POSTGRES_READER_DSN": store_dsn}  # fmt: skip # the environment
+    command = [sys.executable, "-m", "godot_otel", "trace", TRACE]
+    subprocess.run(command, stdout=terminal, env=environ, check=True, timeout=30)
+    shown = os.read(main, 65536).decode().splitlines()
+    os.close(terminal)
+    os.close(main)
+    place = next(n for n, line in enumerate(shown) if "Traceback" in line)
+    assert "\x1b[2m" in shown[place]
+    assert "    Traceback (most recent call last):" in shown[place].replace(
+        "\x1b[2m", ""
+    )
+    starts = [line.index("shop.orders") for line in shown if "shop.orders" in line]
+    assert len(starts) == 2
+    assert "sorry" in shown[place + 3]

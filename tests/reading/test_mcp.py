@@ -222,6 +222,22 @@ async def test_a_long_line_is_shortened_and_its_size_said(lines, made):
     assert "x" * 5000 in await ask(made, "logger_query", max_chars=10_000)
 
 
+async def test_text_has_the_exception_and_its_last_frames_but_not_the_place(
+    lines, made
+):
+    failed = {
+        "plan": "pro", "code.file.path": "/srv/a.py", "thread.name": "MainThread",
+        "exception.type": "ValueError", "exception.message": "no stock",
+        "exception.stacktrace": "x\n" * 500 + "ValueError: no stock\n",
+    }  # fmt: skip # as Python's exporter sends them
+    lines.add(Row("sorry", attributes=failed))
+    text = await ask(made, "logger_query", where=["thread.name=MainThread"])
+    assert ' sorry ValueError: no stock {"plan":"pro"} stack: [' in text
+    assert "x\\nValueError: no stock\n" in text
+    assert "/srv/a.py" not in text
+    assert "/srv/a.py" in await ask(made, "logger_query", format="json")
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 async def test_a_result_is_cut_at_whole_rows_and_its_cursor_goes_on(lines, made, form):
     start = datetime.now(UTC) - timedelta(minutes=30)
