@@ -195,8 +195,8 @@ class Link:
 
     def _upkeep(self) -> None:
         sender, now = self._sender, time.monotonic()
-        if (expiry := self._levels.next_expiry) is not None and now >= expiry:
-            self._levels.tick()
+        expiry = self._levels.next_expiry
+        if expiry is not None and now >= expiry and self._levels.tick():
             self._next_presence = 0.0
         if sender.open:
             if not sender.probe():
@@ -208,7 +208,7 @@ class Link:
             and not sender.probe()
         ):
             return
-        self._next_level = max(now, sender.heard) + LEVELS_SECONDS
+        self._next_level = sender.heard + LEVELS_SECONDS
         self._follow_levels()
         if now >= self._next_presence:
             self._show_presence()

@@ -63,7 +63,7 @@ def _listen(handler: Handler) -> None:
         self: logging.Logger, record: logging.LogRecord
     ) -> None:
         try:
-            if record.levelno >= logging.WARNING or printed(self, record):
+            if printed(self, record):
                 call_handlers(self, record)
         finally:
             if exported(self, record):
