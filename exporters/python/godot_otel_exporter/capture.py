@@ -8,6 +8,7 @@ everything else that can wait is done where the tuple is encoded.
 from __future__ import annotations
 
 import logging
+import time
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -113,7 +114,9 @@ def _extra(record: logging.LogRecord) -> dict[str, Any] | None:
     # What was added stands behind what every record has; a subclass may differ.
     plain = record.__class__ is logging.LogRecord
     return {
-        name: value if value.__class__ in _PLAIN else clean(value)
+        name if name.__class__ is str else str(clean(name)): (
+            value if value.__class__ in _PLAIN else clean(value)
+        )
         for name, value in islice(fields.items(), _COUNT if plain else 0, None)
         if name not in _NOT_EXTRA
     } or None

@@ -5,10 +5,10 @@ What all calls of one line and thread have in common is encoded once and copied.
 
 from __future__ import annotations
 
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
@@ -30,8 +30,9 @@ class Direct:
         self._provider = provider
         self._redactor = redactor
         self._sites: dict[Any, tuple[bytes, frozenset[str]]] = {}
-        count, self._value_limit = limits_of(provider)
-        self._own_limit = (2**31 if count is None else count) - _SITE_ATTRIBUTES
+        self._count, self._length = limits_of(provider)
+        self._most = (2**31 if self._count is None else self._count) - _SITE_ATTRIBUTES
+        self._limited = self._most < 0 or self._length is not None
 
     @property
     def resource(self) -> Resource:
@@ -51,17 +52,15 @@ class Direct:
 
     def _fill(self, target: Any, captured: Captured) -> bool:
         """Fill *target*; False when the record is one for the careful way."""
+        if self._limited:
+            return False
         own = captured.extra
         site, names = self._site(captured)
         if captured.exception or captured.stack or (own and _names_event(own)):
             own = capture.own_attributes(captured)
             if event := capture.event_name(captured):
                 target.event_name = event
-        if own and (
-            len(own) > self._own_limit
-            or self._value_limit is not None
-            or not names.isdisjoint(own)
-        ):
+        if own and (len(own) > self._most or not names.isdisjoint(own)):
             return False
         target.MergeFromString(site)
         moment = int(captured.created * 1e9)
@@ -101,25 +100,35 @@ class Direct:
         return site.SerializeToString(), frozenset(attributes)
 
     def _add_carefully(self, logs: Any, captured: Captured) -> int:
-        """Add it as the standard way does: through the SDK's limits, field by field."""
-        count = None if self._own_limit > 2**30 else self._own_limit + _SITE_ATTRIBUTES
-        attributes = BoundedAttributes(
-            maxlen=count, attributes=capture.attributes(captured), immutable=False,
-            max_value_len=self._value_limit, extended_attributes=True,
-        )  # fmt: skip # as the SDK calls it
+        """Add it as the standard way does: within the SDK's limits, field by field."""
+        found = capture.attributes(captured)
+        excess = 0 if self._count is None else max(0, len(found) - self._count)
+        # The SDK drops the oldest; it would say so of each, through logging.
+        kept = dict(islice(found.items(), excess, None))
+        if self._length is not None:
+            kept = {name: _cut(value, self._length) for name, value in kept.items()}
         number, text = capture.severity(captured)
-        moment = int(captured.created * 1e9)
+        moment = capture.moment(captured)
         fields = SimpleNamespace(
             timestamp=moment, observed_timestamp=moment,
             trace_id=captured.span.trace_id, span_id=captured.span.span_id,
             trace_flags=captured.span.trace_flags,
             severity_number=SimpleNamespace(value=number), severity_text=text,
             event_name=capture.event_name(captured), body=captured.message,
-            attributes=attributes,
+            attributes=kept,
         )  # fmt: skip # the fields of OpenTelemetry's record
-        return record.add(
-            logs, fields, attributes.dropped, self._redactor, captured.logger
-        )
+        return record.add(logs, fields, excess, self._redactor, captured.logger)
+
+
+def _cut(value: Any, length: int) -> Any:
+    """Return *value*, every text in it no longer than *length* characters."""
+    if isinstance(value, str):
+        return value[:length]
+    if isinstance(value, dict):
+        return {name: _cut(item, length) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item, length) for item in value]
+    return value
 
 
 def _names_event(extra: dict[str, Any]) -> bool:

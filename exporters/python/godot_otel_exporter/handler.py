@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -29,6 +30,7 @@ class Handler:
         self.level = level
         self._provider = provider
         self._direct = direct and takes_records_unchanged(provider)
+        self._emitting: ContextVar[bool] = ContextVar("godot_otel_emitting")
         self._seen: Any = None
         self._processor: GodotLogRecordProcessor | None = None
 
@@ -41,8 +43,14 @@ class Handler:
                 self._look_at(processors)
             if self._processor is not None:
                 self._processor.put(captured)
-            else:
-                self._emit(captured)
+            elif not self._emitting.get(False):
+                # The SDK and its processors may log about a record that they take: a
+                # record about each such record would make endless ones.
+                token = self._emitting.set(True)
+                try:
+                    self._emit(captured)
+                finally:
+                    self._emitting.reset(token)
         except Exception:  # noqa: S110 # the record is lost, its author lives
             pass
 
@@ -57,7 +65,7 @@ class Handler:
 
     def _emit(self, captured: Captured) -> None:
         number, text = capture.severity(captured)
-        moment = int(captured.created * 1e9)
+        moment = capture.moment(captured)
         record = LogRecord(
             timestamp=moment,
             observed_timestamp=moment,

@@ -73,14 +73,13 @@ def _fill(target: Any, record: Any, redactor: Redactor, colours: bool) -> None:
     if record.event_name:
         target.event_name = record.event_name
     lost = set_body(target, record.body, redactor, colours=colours)
-    if record.attributes:
-        attributes = record.attributes.copy()
-        if REDUNDANT[0] in attributes:
-            for name in REDUNDANT:
-                attributes.pop(name, None)
-        fill_pairs(target.attributes, attributes, redactor)
+    attributes = record.attributes.copy() if record.attributes else {}
+    if REDUNDANT[0] in attributes:
+        for name in REDUNDANT:
+            attributes.pop(name, None)
     if lost:
-        fill_pairs(target.attributes, {TRUNCATED: lost}, redactor)
+        attributes[TRUNCATED] = lost
+    fill_pairs(target.attributes, attributes, redactor)
 
 
 def _as_it_is(record: Any) -> Any:
