@@ -27,6 +27,9 @@ up: .venv/shop ## everything on this machine, in the foreground
 	@$(BIN)/godot-otel up
 
 bench: .venv/test ## the figures of the README
+	$(BIN)/python benchmarks/emit.py
+	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python benchmarks/outages.py
 	$(BIN)/python benchmarks/drain.py
 	$(BIN)/python benchmarks/original.py
 
