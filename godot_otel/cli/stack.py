@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.status import Status
 
 from godot_otel import settings
-from godot_otel.stack import background, summary
+from godot_otel.stack import background, summary, waiting
 from godot_otel.stack import down as ending
 from godot_otel.stack import status as standing
 from godot_otel.stack.directory import DataDirectory
@@ -141,13 +141,23 @@ def down(data_dir: Path | None, wipe: bool, yes: bool) -> int:
     if wipe:
         directory.check_ours()
         if sys.stdin.isatty() and not yes:
-            click.confirm(f"Delete all data in {directory.path}?", abort=True)
+            click.confirm(
+                f"Delete all data in {directory.path}{_never_sent(directory)}?",
+                abort=True,
+            )
     ran = ending.down(directory)
     print("Stopped." if ran else f"Nothing runs in {directory.path}.")
     if wipe:
+        lost = _never_sent(directory)
         ending.wipe(directory)
-        print(f"Deleted the data in {directory.path}.")
+        print(f"Deleted the data in {directory.path}{lost}.")
     return 0
+
+
+def _never_sent(directory: DataDirectory) -> str:
+    if records := waiting.records(directory.spool):
+        return f", with {waiting.counted(records)} in its spool that were never sent"
+    return ""
 
 
 @click.command()

@@ -34,6 +34,7 @@ class DataDirectory:
         self.valkey = self.path / "valkey"
         self.postgres = self.path / "postgres"
         self.logs = self.path / "logs"
+        self.spool = self.path / "spool"
 
     def log(self, name: str) -> Path:
         """Return the log file of the part called *name*."""
@@ -95,7 +96,7 @@ class DataDirectory:
         self.check_ours()
         self.drop_sockets()
         Postgres(self.postgres, password="").wipe()  # which may lie elsewhere
-        for folder in (self.valkey, self.logs):
+        for folder in (self.valkey, self.logs, self.spool):
             shutil.rmtree(folder, ignore_errors=True)
         for name in (state.FILE, PROCESSES, LOCK, KEYS):  # KEYS last: says it is ours
             (self.path / name).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from godot_otel import notify, settings, state
-from godot_otel.stack import record
+from godot_otel.stack import record, waiting
 from godot_otel.stack.announce import Announce
 from godot_otel.stack.cluster import Cluster
 from godot_otel.stack.directory import DataDirectory
@@ -39,7 +39,9 @@ def up(
         stack.record()
         try:
             stack.start(stop.sleep)
-            summary(stack.publish())
+            facts = stack.publish()
+            waiting.send(directory, facts["redis_url"], announce, stop.sleep)
+            summary(facts)
             notify.ready()
             _supervise(stack, announce, stop)
         except Stopped:

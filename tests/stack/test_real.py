@@ -1,7 +1,10 @@
 """The stack with our own programs in it, as a person starts it."""
 
+import json
 import signal
+import subprocess
 import sys
+import time
 
 import psycopg
 import pytest
@@ -46,3 +49,28 @@ def test_ctrl_c_ends_all_of_it_within_10_s(real):
     assert up.wait(10) == 0
     assert real.run("status", "--json").returncode == 1
     assert "ended" not in real.log.read_text()
+
+
+PROGRAM = """
+import logging
+import godot_otel_exporter
+godot_otel_exporter.configure(service_name="early")
+for number in range(20):
+    logging.getLogger("early").info("line %d of an early program", number)
+"""
+
+
+def test_lines_of_a_program_that_ended_before_up_are_found_after_it(real):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=real.environ, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip # one command
+    assert done.returncode == 0, done.stderr
+    real.up()
+    deadline, found = time.monotonic() + 20, []
+    while len(found) < 20 and time.monotonic() < deadline:
+        answer = real.run("query", "--service", "early", "--json", "--limit", "50")
+        found = [json.loads(line)["body"] for line in answer.stdout.splitlines()]
+    folder = real.path / "spool"
+    assert f"sent 20 records that waited in {folder}" in real.log.read_text()
+    assert sorted(found) == sorted(f"line {n} of an early program" for n in range(20))

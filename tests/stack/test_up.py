@@ -1,6 +1,7 @@
 """`up`, `down` and `status` as processes; our own programs are stand-ins."""
 
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -10,9 +11,11 @@ import psycopg
 import pytest
 import redis
 
+from godot_otel import queue
 from godot_otel.stack import processes
 from godot_otel.stack.cluster import Cluster
 from godot_otel.stack.valkey import Valkey
+from godot_otel_exporter.spool import Spool
 
 
 def eventually(condition, timeout=10.0):
@@ -284,6 +287,57 @@ def test_down_wipe_deletes_what_is_ours_alone(machine):
     assert machine.run("down", "--wipe").returncode == 0
     up.wait(10)
     assert [p.name for p in machine.path.iterdir()] == ["notes.txt"]
+
+
+def spooled(machine, records):
+    made = queue.Entry(queue.batch_id(), b"logs", records, b"a batch")
+    Spool(machine.directory.spool, max_bytes=2**20).put(made)
+
+
+def test_what_waited_in_the_spool_is_sent_and_said_in_a_line(machine):
+    spooled(machine, 5)
+    spooled(machine, 7)
+    machine.up()
+    eventually(lambda: "Everything works" in machine.log.read_text())
+    folder = machine.directory.spool
+    said = [line for line in machine.log.read_text().splitlines() if "sent" in line]
+    assert said == [f"Spool        sent 12 records that waited in {folder}"]
+    with redis.Redis.from_url(machine.state()["redis_url"]) as client:
+        assert client.xlen(queue.stream_key()) == 2
+    assert not Spool(folder, max_bytes=0).waiting()
+
+
+def test_what_a_full_queue_refuses_stays_in_the_spool_and_up_works(machine):
+    machine.up()
+    with redis.Redis.from_url(machine.state()["redis_url"]) as client:
+        client.hset(queue.meta_key(), "max_records", 6)
+    machine.run("down")
+    spooled(machine, 5)
+    time.sleep(0.002)  # ids are in order of their milliseconds
+    spooled(machine, 7)
+    machine.up()
+    eventually(lambda: machine.log.read_text().count("Everything works") == 2)
+    said = machine.log.read_text()
+    assert "sent 5 records" in said
+    assert f"7 records still in {machine.directory.spool}: the queue is full" in said
+
+
+def test_down_wipe_says_how_many_records_were_never_sent(machine):
+    machine.up()
+    machine.run("down")
+    spooled(machine, 12)
+    main, terminal = pty.openpty()
+    os.write(main, b"n\n")
+    command = [*machine.command, "down", "--wipe"]
+    asked = subprocess.run(
+        command, stdin=terminal, env=machine.environ, capture_output=True, timeout=30
+    )
+    os.close(terminal)
+    os.close(main)
+    assert b"with 12 records in its spool that were never sent? [y/N]" in asked.stdout
+    assert Spool(machine.directory.spool, max_bytes=0).waiting()
+    assert "with 12 records in its spool" in machine.run("down", "--wipe").stdout
+    assert not machine.path.exists()
 
 
 def test_down_wipe_refuses_a_folder_that_is_not_ours(new_machine):
