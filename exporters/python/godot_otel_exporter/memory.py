@@ -88,6 +88,10 @@ class Memory:
             return False
         return True
 
+    def mark(self, mark: Flush) -> None:
+        """Add a mark, which is never refused."""
+        self._items.append(mark)
+
     def ring(self) -> None:
         """Wake the taker; a bell that was rung already stays so."""
         try:  # suppress() is not for here: log calls come by
@@ -111,6 +115,8 @@ class Memory:
         if not self._items and not self._urgent:
             self._bell.acquire()
         self._asleep = False
+        self._bell.acquire(blocking=False)  # it rang for the first item
+        # Only now: whoever rang since then has put first, or rings again.
         if not self._urgent and len(self._items) < self._batch:
             self._bell.acquire(timeout=delay)
         self._urgent = False

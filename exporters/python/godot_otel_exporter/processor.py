@@ -91,7 +91,7 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         """Wait until queue or spool hold all that was logged; False when time is up."""
         ends = time.monotonic() + timeout_millis / 1000
         mark = Flush()
-        self._memory.put(mark)
+        self._memory.mark(mark)
         self._start()
         if self._thread is None:  # no more threads in this process: it ends
             self._drain_in_turn()
