@@ -19,7 +19,9 @@ class Environment:
     folder: Path
     elsewhere: Path
 
-    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         programs = self.folder / "bin"
         return subprocess.run(
             [programs / program, *arguments],
@@ -28,6 +30,7 @@ class Environment:
                 "PATH": f"{programs}:{os.defpath}",
                 "HOME": str(self.elsewhere),
                 "GODOT_DATA_DIR": str(self.elsewhere / "data"),
+                **variables,
             },
             capture_output=True,
             text=True,
@@ -52,10 +55,10 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def install(wheel, tmp_path_factory):
-    def install(extras: str = "") -> Environment:
+    def install(extras: str = "", *others: str) -> Environment:
         folder = tmp_path_factory.mktemp("venv")
         venv.create(folder, with_pip=True)
-        _pip(str(folder / "bin" / "python"), "install", f"{wheel}{extras}")
+        _pip(str(folder / "bin" / "python"), "install", f"{wheel}{extras}", *others)
         return Environment(folder, tmp_path_factory.mktemp("elsewhere"))
 
     return install
