@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from fix_serving import free_port
+
+from godot_otel_exporter.spool import Spool
 
 PROGRAMS = {
     "last resort": """
@@ -43,6 +46,31 @@ PROGRAMS = {
         logging.config.dictConfig({"version": 1, "handlers": {"h": {
             "class": "logging.StreamHandler"}}, "root": {"handlers": ["h"]}})
         logging.getLogger("a").info("not printed")
+        logging.getLogger("a").warning("printed")
+    """,
+    "DictConfigurator": """
+        import logging.config
+        early = logging.getLogger("early")
+        early.warning("printed")
+        config = {"version": 1, "handlers": {"h": {
+            "class": "logging.StreamHandler"}}, "root": {"handlers": ["h"]}}
+        logging.config.DictConfigurator(config).configure()
+        early.warning("disabled")
+        logging.getLogger("a").warning("printed")
+    """,
+    "existing loggers stay": """
+        import logging.config
+        early = logging.getLogger("early")
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False,
+            "handlers": {"h": {"class": "logging.StreamHandler"}},
+            "root": {"handlers": ["h"], "level": "INFO"}})
+        early.info("printed")
+    """,
+    "fileConfig": """
+        import io, logging.config
+        logging.config.fileConfig(io.StringIO(
+            "[loggers]\\nkeys=root\\n[handlers]\\nkeys=h\\n[formatters]\\nkeys=\\n"
+            "[logger_root]\\nhandlers=h\\n[handler_h]\\nclass=StreamHandler\\nargs=()"))
         logging.getLogger("a").warning("printed")
     """,
     "a logger that does not propagate": """
@@ -121,6 +149,43 @@ def test_one_bad_record_costs_no_other(server, program, godot_run):
         "%d ('x',)", "[unprintable Bad]", "extra", "loop", "? body", "event", "old",
         "odd", "nul \0 byte",
     ]  # fmt: skip
+
+
+def test_a_dict_config_imported_before_us_takes_nothing_away(server, program):
+    done = program(
+        """
+        import logging
+        from logging.config import dictConfig
+        from godot_otel_exporter import configure
+        configure(service_name="shop")
+        dictConfig({"version": 1, "handlers": {"h": {
+            "class": "logging.StreamHandler"}}, "root": {"handlers": ["h"]}})
+        logging.getLogger("a").warning("printed")
+        """,
+        GODOT_REDIS_URL=server.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "printed\n")
+    assert server.bodies() == ["printed"]
+
+
+def test_an_export_that_fails_makes_no_records_of_its_own(program, godot_run, tmp_path):
+    """Else each failure is exported, fails, and makes the next one."""
+    done = program(
+        """
+        import logging, sys, time
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+        logging.getLogger("a").info("only")
+        time.sleep(2.5)
+        """,
+        *godot_run,
+        GODOT_REDIS_URL=f"redis://127.0.0.1:{free_port()}",
+    )
+    assert done.stdout == "INFO:a:only\n"
+    _, *said = done.stderr.splitlines()
+    assert len(said) == 1
+    assert "batches go to" in said[0]
+    spool = Spool(tmp_path / "home/data/godot-otel/spool", max_bytes=2**30)
+    assert [batch.records for batch in spool.batches()] == [1]
 
 
 def test_lines_carry_the_trace_id_of_their_span(server, program, godot_run):
