@@ -273,6 +273,26 @@ def test_batches_wait_on_disk_while_the_queue_is_full(server, exporter_of, said)
     assert len(said) <= 2
 
 
+def test_a_queue_that_is_full_is_not_hammered(server, exporter_of, monkeypatch, said):
+    attempts, admit = [], Producer.admit
+
+    def watched(self, entry):
+        if entry.records:
+            attempts.append(time.monotonic())
+        return admit(self, entry)
+
+    monkeypatch.setattr(Producer, "admit", watched)
+    exporter = exporter_of(endpoint=server.url)
+    server.set_limit(max_records=0)
+    for number in range(20):
+        assert exporter.export(records(str(number))) is SUCCESS
+    time.sleep(3)
+    assert 3 <= len(attempts) <= 6  # at once, and after 0.25, 0.5, 1, 2 s
+    server.set_limit(max_records=100)
+    eventually(lambda: len(server.bodies()) == 20)
+    assert said[1:] == ["the queue takes log records again"]
+
+
 @pytest.mark.parametrize("timeout", [0.3, 1.0, 10.0])
 def test_a_queue_that_does_not_answer_holds_one_export_and_briefly(
     timeout, exporter_of, said

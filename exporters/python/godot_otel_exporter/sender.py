@@ -54,7 +54,7 @@ class Sender:
         """When the queue answered last, on the monotonic clock."""
         self._producer: Producer | None = None
         self._url: str | None = None
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._next_probe = 0.0
         self._lock = threading.Lock()  # never held while the network is used
 
@@ -98,8 +98,9 @@ class Sender:
                 self.failed()
                 return False
             try:
-                self._took(producer.admit(entry).level_version)
+                self._took(producer.admit(entry).level_version, entry.records)
             except QueueFullError as error:
+                self._refusals = min(self._refusals + 1, 10)
                 report("full", "%s; batches go to %s", error, self.spool.folder)
             except RetryableError as error:
                 # A server that was restarted closed our connection: that is found out
@@ -216,17 +217,20 @@ class Sender:
                 self.spool.folder,
             )
 
-    def _took(self, level_version: int) -> None:
+    def _took(self, level_version: int, records: int = 0) -> None:
         with self._lock:
             self.level_version, self.heard = level_version, time.monotonic()
             recovered, self._failures, self._next_probe = self._failures, 0, 0.0
+            if records:  # a full queue answers as well, and takes what has no records
+                recovered, self._refusals = max(recovered, self._refusals), 0
         if recovered > 1:  # a single hiccup was not reported either way for long
             report("recovered", "the queue takes log records again")
 
     def failed(self) -> None:
         """Open the circuit; the next probe is later each time."""
         with self._lock:
-            pause = min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LAST_PAUSE_SECONDS)
+            times = max(self._failures, self._refusals - 1)
+            pause = min(_FIRST_PAUSE_SECONDS * 2**times, _LAST_PAUSE_SECONDS)
             self._failures = min(self._failures + 1, 10)
             self._next_probe = time.monotonic() + pause
 
