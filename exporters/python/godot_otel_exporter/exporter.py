@@ -194,9 +194,13 @@ class GodotLogRecordExporter(LogRecordExporter):
         """Let what is on its way arrive, within 5 s; the rest goes to the spool."""
         self._link.close(min(timeout_millis / 1000, SHUTDOWN_SECONDS))
 
+    def last_threads(self) -> None:
+        """Start no thread any more, and close no connection somebody may be using."""
+        self._link.end()
+
     def end(self, timeout: float) -> None:
         """Have no thread any more; see ``GodotLogRecordProcessor.end``."""
-        self._link.end()
+        self.last_threads()
         self.shutdown(timeout * 1000)
 
 

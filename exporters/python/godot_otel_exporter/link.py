@@ -125,7 +125,8 @@ class Link:
         self._on_the_way.clear()
         if thread is None or not thread.is_alive():
             self._say_goodbye()
-        self._sender.close()
+        if not self._over:
+            self._sender.close()
 
     def end(self) -> None:
         """Start no thread any more: what comes is sent by who brings it."""

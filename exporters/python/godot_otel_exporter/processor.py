@@ -122,6 +122,7 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         """
         ends = time.monotonic() + timeout
         self._over = True
+        self._exporter.last_threads()
         self.shutdown(timeout * 1000)
         self._memory.rest()
         self._exporter.end(ends - time.monotonic())
