@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
-from fix_launch import WAYS
+from fix_launch import BIN, WAYS
 
 LOGGING = """
     import atexit, asyncio, logging, os, signal, sys, threading, time
@@ -202,3 +205,36 @@ def test_a_signal_finds_the_main_thread_wherever_it_sits(number, launch, stored)
             assert plain.outcome(10).status == -number, name
             assert ours.outcome(10) == plain.outcome(), name
             assert [line.body for line in stored(ours)] == ["a"], name
+
+
+def test_the_application_sees_and_takes_sigterms_default_as_if_we_were_not_there(alike):
+    source = f"""{LOGGING}
+    print(signal.getsignal(signal.SIGTERM))
+    print(signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    print(signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    print(signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+    """
+    alike(source, common=lambda text: text.partition(" at 0x")[0])
+
+
+def test_the_first_process_of_a_container_lives_on_after_sigterm(launch, stored):
+    """The kernel lets no default action end it; a flush must not change that."""
+    isolate = shutil.which("unshare")
+    works = isolate and subprocess.run([isolate, "-pf", "--mount-proc", "true"])
+    if not works or works.returncode:
+        pytest.skip("no right to make a process the first of a namespace")
+    source = f"""{LOGGING}
+    for n in range(2):
+        log.info("%d", n)
+        os.kill(os.getpid(), signal.SIGTERM)
+    print(os.getpid())
+    """
+    both = [
+        launch(source, isolate, "-pf", "--mount-proc", *ours, sys.executable, "shop.py",
+               way="plain")
+        for ours in ([], [BIN / "godot-otel", "run", "--"])
+    ]  # fmt: skip # the program with and without us
+    for running in both:
+        outcome = running.outcome()
+        assert (outcome.status, outcome.out) == (0, "1\n"), outcome
+    assert [line.body for line in stored(both[1])] == ["0", "1"]
