@@ -21,10 +21,11 @@ MAX_SHAPES = 4
 """Lines of one place with this many sequences of parts; more share a beginning."""
 MAX_OWN = 15
 """Lines that come again, of a place whose lines have no word in common."""
-SETTLED = 200
+SETTLED = 50
 """Lines without a change; until then a batch's lines are named at its end."""
 
 _MAX_ONCE = 512
+_MAX_KNOWN = 16
 _MAX_MATCHED_PARTS = 64
 _UNMATCHED = 64  # lines that were compared part by part, before a pattern is made
 
@@ -70,6 +71,7 @@ class Site:
     """One place in the code, and the few templates of its lines."""
 
     __slots__ = (
+        "_known",
         "_matchers",
         "_once",
         "_own",
@@ -80,6 +82,7 @@ class Site:
 
     def __init__(self) -> None:
         self._shapes: dict[str, Variant] = {}
+        self._known: dict[str, Variant] = {}
         self._tail: Variant | None = None
         self._matchers: list[tuple[Callable[[bytes], object], Variant]] = []
         self._unmatched = 0
@@ -93,7 +96,8 @@ class Site:
                 variant = known
                 break
         else:
-            variant = self._learn(mask(line))
+            masked = mask(line)
+            variant = self._known.get(masked) or self._learn(masked)
         return self._own_of(variant, mask(line)) if variant.free else variant
 
     def _learn(self, masked: str) -> Variant:
@@ -108,6 +112,9 @@ class Site:
         elif (merged := _merged(variant.parts, parts)) != variant.parts:
             variant.change(merged)
             self._changed()
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[masked] = variant
         self._unmatched += 1
         if self._unmatched == _UNMATCHED:
             self._matchers = self._patterns()
