@@ -26,7 +26,7 @@ from godot_otel_exporter.record import add
 from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.values import clean, fill_pairs
 
-_YIELD_MASK = 31
+_YIELD_MASK = 63
 _YIELD_SECONDS = 50e-6
 
 
@@ -81,7 +81,7 @@ def _fill_request(
     groups = _Groups(request, redactor)
     count = 0
     for number, record in enumerate(records):
-        if number & _YIELD_MASK == 0:
+        if direct is not None and number & _YIELD_MASK == 0:
             # Threads of the application wait for the interpreter while this one runs,
             # by default for 5 ms; so it steps aside far more often than that.
             time.sleep(_YIELD_SECONDS)
