@@ -7,6 +7,7 @@ thread of its own, no connection before the first batch.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import threading
 import time
@@ -22,6 +23,10 @@ from godot_otel_exporter.endpoint import resolve
 from godot_otel_exporter.environment import SAID_NO_QUEUE
 from godot_otel_exporter.fallback import Fallback
 from godot_otel_exporter.spool import Spool, SpoolError
+
+# What connecting imports or looks up, now: a child that is forked while our thread does
+# so would inherit the lock of the import, held for ever.
+_FOR_CONNECTING = (secrets, "localhost".encode("idna"))
 
 SHUTDOWN_SECONDS = 5.0
 _CONNECT_SECONDS, _SOCKET_SECONDS = 0.5, 2.0
