@@ -6,7 +6,6 @@ record costs its bad field, or at worst itself, never the batch.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +24,6 @@ from godot_otel_exporter.direct import Direct
 from godot_otel_exporter.record import add
 from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.values import clean, fill_pairs
-
-_YIELD_MASK = 63
-_YIELD_SECONDS = 50e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +51,11 @@ def encode(
 
     Captured log calls need *direct*, which knows their resource.
     """
-    request = ExportLogsServiceRequest()
-    count = _fill_request(request, records, redactor, direct)
-    if request.ByteSize() <= MAX_BATCH_BYTES:
+    payload, count = _payload(records, redactor, direct)
+    if len(payload) <= MAX_BATCH_BYTES:
         encoded = Encoded(dropped=Counter(unencodable=len(records) - count))
         if count:
-            encoded.batches.append(Batch(request.SerializeToString(), count))
+            encoded.batches.append(Batch(payload, count))
         return encoded
     if len(records) == 1:
         return Encoded(dropped=Counter(too_large=1))
@@ -71,34 +66,33 @@ def encode(
     return Encoded(first.batches + second.batches, first.dropped + second.dropped)
 
 
-def _fill_request(
-    request: ExportLogsServiceRequest,
+def _payload(
     records: Sequence[Captured | ReadableLogRecord],
     redactor: Redactor,
     direct: Direct | None,
-) -> int:
-    """Add every record that can be; return how many those are."""
+) -> tuple[bytes, int]:
+    """Encode every record that can be; return how many those are."""
+    calls, payload, count = [], b"", 0
+    if direct is not None:
+        calls = [record for record in records if record.__class__ is Captured]
+        payload, count = direct.encode(calls)
+    if len(calls) == len(records):
+        return payload, count
+    request = ExportLogsServiceRequest()
     groups = _Groups(request, redactor)
-    count = 0
-    for number, record in enumerate(records):
-        if direct is not None and number & _YIELD_MASK == 0:
-            # Threads of the application wait for the interpreter while this one runs,
-            # by default for 5 ms; so it steps aside far more often than that.
-            time.sleep(_YIELD_SECONDS)
+    for record in records:
+        if isinstance(record, Captured):
+            continue
         try:
-            if isinstance(record, Captured):
-                assert direct is not None
-                logs = groups.logs_named(record.logger, direct.resource)
-                count += direct.add(logs, record)
-            else:
-                scope = record.instrumentation_scope
-                count += add(
-                    groups.logs_of(record), record.log_record,
-                    record.dropped_attributes, redactor, scope.name if scope else "",
-                )  # fmt: skip # from whom, what
+            scope = record.instrumentation_scope
+            count += add(
+                groups.logs_of(record), record.log_record, record.dropped_attributes,
+                redactor, scope.name if scope else "",
+            )  # fmt: skip # where to, what, from whom
         except Exception:  # noqa: S112 # counted by the caller: it is not in the sum
             continue
-    return count
+    # A message's encoding followed by another's is the encoding of both, merged.
+    return payload + request.SerializeToString(), count
 
 
 class _Groups:
@@ -113,7 +107,6 @@ class _Groups:
         self._resources: dict[int, Any] = {}
         self._scopes: dict[tuple[int, Any], Any] = {}
         self._logs: dict[tuple[int, int], Any] = {}
-        self._named: dict[str, Any] = {}
 
     def logs_of(self, record: ReadableLogRecord) -> Any:
         """Return the repeated field the record must be added to."""
@@ -123,15 +116,6 @@ class _Groups:
             # A logger with scope attributes makes an equal scope for every record.
             logs = self._logs_in(record.resource, record.instrumentation_scope)
             self._logs[identity] = logs
-        return logs
-
-    def logs_named(self, logger: str, resource: Resource) -> Any:
-        """Return the repeated field for log calls of the logger of that name."""
-        logs = self._named.get(logger)
-        if logs is None:
-            logs = self._named[logger] = self._logs_in(
-                resource, InstrumentationScope(logger)
-            )
         return logs
 
     def _logs_in(
