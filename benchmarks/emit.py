@@ -10,9 +10,9 @@ the figures are medians:
   encoder into nothing;
 - ours: the direct way, redaction included, sent to a real queue.
 
-``call`` is what a call takes in its thread beyond plain, while no other thread works:
-bursts of 200 with pauses. ``cpu`` is the CPU of the process a record beyond plain,
-until everything has left. The encoders are compared by themselves.
+``call`` is the CPU time of the calling thread beyond plain, a call, in bursts of 200
+with flushes in between. ``cpu`` is the CPU time of the whole process beyond plain, a
+record, until everything has left. The encoders are compared by themselves.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def tree(monkeypatch):
 
     monkeypatch.setattr(logging.Logger, "callHandlers", call_handlers)
     yield seen
-    levels._live.clear()
+    levels.LIVE.clear()
 
 
 class Seen:
@@ -73,7 +73,7 @@ def end(shop):
     shop.learn(board(9))
     shop._fading = dict.fromkeys(shop._fading, 0.0)
     shop.tick()
-    assert not levels._live
+    assert not levels.LIVE
 
 
 def test_info_is_exported_and_warning_printed_while_nobody_chose(tree):
@@ -189,7 +189,7 @@ def test_a_service_whose_name_has_a_slash(tree):
     shop.learn(LevelBoard(1, {"team/shop": ("INFO", 9), "team/shop/a": ("DEBUG", 9)}))
     assert (tree.levels(), tree.levels("a")) == ((30, 20), (30, 10))
     shop.close()
-    assert not levels._live
+    assert not levels.LIVE
 
 
 def test_what_the_application_chooses_meanwhile_is_printed_at_once(tree, shop):
@@ -326,7 +326,7 @@ def test_two_of_the_same_service_do_not_disturb_each_other(tree, shop):
     other.close()
     shop.close()
     assert tree.levels() == (30, 30)
-    assert not levels._live
+    assert not levels.LIVE
 
 
 def test_nothing_is_printed_in_threads_that_log_while_levels_come_and_go(tree, shop):

@@ -41,7 +41,11 @@ def test_a_hundred_thousand_records_survive_three_killed_collectors(
     emitters = [
         subprocess.Popen(
             [sys.executable, EMIT, str(n * EACH), str(EACH)],
-            env=os.environ | {"OTEL_EXPORTER_GODOT_ENDPOINT": redis_url},
+            env=os.environ
+            | {
+                "OTEL_EXPORTER_GODOT_ENDPOINT": redis_url,
+                "OTEL_EXPORTER_GODOT_SPOOL_DIR": str(tmp_path / "spool"),
+            },
         )
         for n in range(PROCESSES)
     ]

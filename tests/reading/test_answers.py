@@ -26,7 +26,7 @@ async def bodies(reader, **given) -> list[str]:
 
 
 async def test_a_line_as_json_has_the_fixed_shape(lines, reader):
-    when = ago(minutes=3).replace(microsecond=123456)
+    when = ago(minutes=3, seconds=2).replace(microsecond=123456)
     lines.add(
         Row("hello", when, nanos=789, severity=13, trace_id=TRACE,
             span_id="00f067aa0ba902b7", attributes={"k": [1, {"a": None}]}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from operator import attrgetter
 
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.context import get_current
@@ -55,9 +55,8 @@ __all__ = [
 current_context = get_current
 
 
-def processors_of(provider: LoggerProvider) -> Any:
-    """Return the tuple of a provider's processors; another one once it changes."""
-    return provider._multi_log_record_processor._log_record_processors
+processors_of = attrgetter("_multi_log_record_processor._log_record_processors")
+"""Returns the tuple of a provider's processors: another one once it changes."""
 
 
 def limits_of(provider: LoggerProvider) -> tuple[int | None, int | None]:

@@ -26,6 +26,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"taskName"}
 _COUNT = len(logging.makeLogRecord({}).__dict__)
 _NOT_EXTRA = _STANDARD | {"", "message", "asctime", *REDUNDANT}
 _INT64 = 2**63
+_NO_SPAN = INVALID_SPAN_CONTEXT
 _PLAIN = {str, int, float, bool, bytes, type(None)}
 EVENT_NAMES = ("otel.event.name", "event.name")
 
@@ -66,9 +67,11 @@ def capture(
     fields = record.__dict__
     args, exc_info = fields["args"], fields["exc_info"]
     span = _context().get(SPAN_KEY)
-    context = INVALID_SPAN_CONTEXT if span is None else span.get_span_context()
-    if not context.is_valid:
-        context = _late(record)
+    context = _NO_SPAN if span is None else span.get_span_context()
+    if context is _NO_SPAN or not context.is_valid:
+        context = _NO_SPAN
+        if exc_info or fields["name"] in late.LOGGERS:
+            context = late.span_context_of(record) or _NO_SPAN
     try:
         message = record.getMessage()
     except Exception:
@@ -90,12 +93,6 @@ def capture(
 
 def _template(message: Any) -> str:
     return message if message.__class__ is str else _text(message)
-
-
-def _late(record: logging.LogRecord) -> SpanContext:
-    if record.exc_info or record.name in late.LOGGERS:
-        return late.span_context_of(record) or INVALID_SPAN_CONTEXT
-    return INVALID_SPAN_CONTEXT
 
 
 def _unformatted(record: logging.LogRecord) -> str:

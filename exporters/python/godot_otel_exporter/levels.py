@@ -88,7 +88,7 @@ class LiveLevel(int):
         return self._least() > other
 
 
-_live: dict[logging.Logger, LiveLevel] = {}
+LIVE: dict[logging.Logger, LiveLevel] = {}
 """Where live levels stand; empty most of the time, which is all that a call tests."""
 
 
@@ -100,7 +100,11 @@ def listen_from_info() -> None:
 
 def printed(logger: logging.Logger, record: logging.LogRecord) -> bool:
     """Whether *record* would have got this far without us."""
-    if not _live and (record.levelno >= _WARNING or _root.level.__class__ is int):
+    if not LIVE and (
+        record.levelno >= _WARNING
+        or (logger.level and logger.level.__class__ is int)
+        or _root.level.__class__ is int
+    ):
         return True
     level: int = 0
     at: logging.Logger | None = logger
@@ -115,7 +119,7 @@ def printed(logger: logging.Logger, record: logging.LogRecord) -> bool:
 
 def exported(logger: logging.Logger, record: logging.LogRecord) -> bool:
     """Whether *record*, which was created, is to be exported."""
-    if not _live:
+    if not LIVE:
         return True
     level = _level(logger)
     if level.__class__ is not LiveLevel:
@@ -239,12 +243,12 @@ class Levels:
 
     def _apply(self, logger: logging.Logger, export: int) -> None:
         self._fading.pop(logger, None)
-        old = _live.get(logger)
+        old = LIVE.get(logger)
         if old is not None and old is logger.level and old.export == export:
             return
         level = LiveLevel(logger, _own(logger), export)
         # Known before it stands there: ``printed`` must look as soon as it does.
-        _live[logger] = self._mine[logger] = level
+        LIVE[logger] = self._mine[logger] = level
         _place(logger, level)
         if old is not None:
             old.export = None
@@ -265,8 +269,8 @@ class Levels:
             if logger.level is level:
                 _place(logger, level.before)
             del self._mine[logger], self._fading[logger]
-            if _live.get(logger) is level:
-                del _live[logger]
+            if LIVE.get(logger) is level:
+                del LIVE[logger]
 
     def _logger_named(self, target: str) -> str | None:
         """The logger's name in *target*, "root" for all; None: another service's."""
@@ -297,7 +301,7 @@ class Levels:
             (name[:_MOST_CHARACTERS], _name(logger.level))
             for name, logger in sorted(logging.Logger.manager.loggerDict.copy().items())
             if isinstance(logger, logging.Logger)
-            and logger not in _live
+            and logger not in LIVE
             and logger.level not in (logging.NOTSET, live)
         ]
         return dict(kept[:_MOST_KEPT])

@@ -29,6 +29,7 @@ _FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody fo
 _ROUND_SECONDS = 0.1
 _SPOOL_SECONDS = 1.0
 _IDLE_SECONDS = 0.5
+_ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
 _NO_LOSSES = b'"spooled":0,"dropped":{}}'
 
 
@@ -44,6 +45,7 @@ class Link:
         self._inbox: queue.SimpleQueue[Entry | Flush | None] = queue.SimpleQueue()
         self._hand: Entry | None = None
         self._on_the_way: deque[None] = deque()  # counts what was put, until it is done
+        self._handled, self._stuck_at = 0, -1
         self._starting = threading.RLock()
         self._over = False
         self._thread: threading.Thread | None = None
@@ -83,10 +85,24 @@ class Link:
                     self._thread = None
 
     def offer(self, entry: Entry) -> bool:
-        """Take a batch to send; False while the queue is slow or away."""
-        if self._sender.open or self._inbox.qsize() >= INBOX_ENTRIES:
+        """Take a batch to send; False while the queue is slow or away.
+
+        Waits for room for 0.25 s, but not again before the thread has moved.
+        """
+        if self._sender.open or not self._has_room():
             return False
         self._put(entry)
+        return True
+
+    def _has_room(self) -> bool:
+        ends = time.monotonic() + _ROOM_SECONDS
+        while self._inbox.qsize() >= INBOX_ENTRIES:
+            if self._stuck_at == self._handled:
+                return False
+            if self._sender.open or time.monotonic() >= ends:
+                self._stuck_at = self._handled
+                return False
+            time.sleep(_GLANCE_SECONDS)
         return True
 
     def forward(self, mark: Flush) -> None:
@@ -168,6 +184,7 @@ class Link:
             item.arrive()
         else:
             self._send(item)
+        self._handled += 1
         with suppress(IndexError):  # close() has accounted for it
             self._on_the_way.popleft()
 
@@ -245,9 +262,9 @@ class Link:
         if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
             self._told = _losses(source)
 
-    def _replay(self) -> None:
+    def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
         """Send what waits on disk, for a moment: new batches have precedence."""
-        sender, ends = self._sender, time.monotonic() + _ROUND_SECONDS
+        sender, ends = self._sender, time.monotonic() + seconds
 
         def send(entry: Entry) -> bool:
             due = time.monotonic() >= ends or not self._inbox.empty()
@@ -264,6 +281,8 @@ class Link:
         try:
             with suppress_instrumentation():
                 self._tell_counters()
+                if sender.counters.spooled:
+                    self._replay(_IDLE_SECONDS)  # this may be the last of the programs
                 producer = sender.producer()
                 if producer is not None and self._registered:
                     producer.unregister(sender.counters.instance)

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from godot_otel_exporter._compat import SdkLoggingHandler
 from godot_otel_exporter.endpoint import setting
 from godot_otel_exporter.handler import Handler, replace
-from godot_otel_exporter.levels import exported, listen_from_info, printed
+from godot_otel_exporter.levels import LIVE, exported, listen_from_info, printed
 
 # Records about sending records would make more of them.
 _OWN = ("godot_otel", "opentelemetry", "redis")
@@ -46,7 +46,12 @@ def move_off_root() -> None:
 def export(record: logging.LogRecord) -> None:
     """Hand *record* over without printing it; does nothing before the set-up."""
     handler = _handler
-    if handler is not None and record.levelno >= handler.level and _wanted(record):
+    if handler is None or record.levelno < handler.level:
+        return
+    own = _own.get(record.name)
+    if own is None:
+        own = _own[record.name] = record.name.startswith(_OWN)
+    if not own or is_instrumentation_enabled():
         handler.handle(record)
 
 
@@ -66,14 +71,7 @@ def _listen(handler: Handler) -> None:
             if printed(self, record):
                 call_handlers(self, record)
         finally:
-            if exported(self, record):
+            if not LIVE or exported(self, record):
                 export(record)
 
     logging.Logger.callHandlers = call_handlers_and_export  # type: ignore[method-assign]
-
-
-def _wanted(record: logging.LogRecord) -> bool:
-    own = _own.get(record.name)
-    if own is None:
-        own = _own[record.name] = record.name.startswith(_OWN)
-    return not own or is_instrumentation_enabled()
