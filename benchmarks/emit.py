@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from godot_otel.stack.valkey import Valkey
@@ -100,7 +101,12 @@ def run(
     environ = {
         "OTEL_EXPORTER_GODOT_ENDPOINT": server.url,
         "OTEL_EXPORTER_GODOT_SPOOL_DIR": str(folder / "spool"),
-        "OTEL_TRACES_EXPORTER": "none",
+        # The program uses none of the frameworks that happen to be installed.
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(
+            found.name
+            for found in entry_points(group="opentelemetry_instrumentor")
+            if found.name != "logging"
+        ),
     }
     done = subprocess.run(
         [sys.executable, PROGRAM, way, json.dumps(case), str(records)],

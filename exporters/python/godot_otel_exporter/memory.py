@@ -60,7 +60,7 @@ class Memory:
         self._bell, self._room = _thread.allocate_lock(), _thread.allocate_lock()
         self._bell.acquire()
         self._room.acquire()
-        self._asleep = True
+        self._asleep, self._rung = True, False
         self._urgent = False
         self._taken = time.monotonic()
         self.refused = 0
@@ -82,7 +82,12 @@ class Memory:
         if level >= logging.ERROR:
             self._urgent = True
             self.ring()
-        elif self._asleep or len(items) == self._batch:
+        elif self._asleep:
+            if (
+                not self._rung
+            ):  # or the whole burst would, until the taker gets its turn
+                self.ring()
+        elif len(items) == self._batch:
             self.ring()
         else:
             return False
@@ -94,6 +99,7 @@ class Memory:
 
     def ring(self) -> None:
         """Wake the taker; a bell that was rung already stays so."""
+        self._rung = True
         try:  # suppress() is not for here: log calls come by
             self._bell.release()
         except RuntimeError:
@@ -110,6 +116,7 @@ class Memory:
 
     def wait(self, delay: float) -> None:
         """Wait for the first item, then up to *delay* seconds for a batch of them."""
+        self._rung = False  # before the next line: who finds it asleep must ring once
         self._asleep = True
         # Only now: an item that came before saw nobody asleep and rang no bell.
         if not self._items and not self._urgent:
