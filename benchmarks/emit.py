@@ -108,9 +108,12 @@ def run(
             if found.name != "logging"
         ),
     }
+    run = [Path(sys.executable).with_name("godot-otel"), "run", "--"]
     done = subprocess.run(
-        [sys.executable, PROGRAM, way, json.dumps(case), str(records)],
-        env=os.environ | environ, stdout=subprocess.PIPE, check=True,
+        [*(run if way == "ours" else []), sys.executable, PROGRAM, way,
+         json.dumps(case), str(records)],
+        env=os.environ | environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        check=True,
     )  # fmt: skip # what, and how
     return json.loads(done.stdout)
 

@@ -115,9 +115,8 @@ def set_up_stock(logger: logging.Logger) -> Callable:
 
 
 def set_up_ours(logger: logging.Logger) -> Callable:
-    from godot_otel_exporter import configure, force_flush
+    from godot_otel_exporter import force_flush  # set up by `godot-otel run`
 
-    configure(service_name="bench")
     return lambda: force_flush(60)
 
 

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
+from sys import getsizeof
 from typing import Any
 
 from godot_otel_exporter._compat import ReadableLogRecord
@@ -24,6 +25,7 @@ WAIT_SECONDS = 0.002
 MAX_CHARACTERS = 64 * 1024 * 1024
 _HEAVY = 2048  # characters; lighter records are bounded well enough by their number
 _STUCK_SECONDS = 1.0
+_FLAT = {str, int, float, bool, bytes, type(None)}
 
 
 class Flush:
@@ -185,12 +187,10 @@ def weight_of(item: Any) -> int:
         return len(body) if isinstance(body, (str, bytes)) else 0
     weight = len(item.message)
     if item.extra:
-        for value in item.extra.values():
-            kind = value.__class__
-            if kind is str:
-                weight += len(value)
-            elif kind is dict or kind is list or kind is bytes:
-                weight += _size(value)
+        values = item.extra.values()
+        weight += sum(map(getsizeof, values))
+        if not _FLAT.issuperset(map(type, values)):
+            weight += sum(map(_size, values))
     return weight
 
 
