@@ -10,8 +10,8 @@ help: ## list the targets
 demo: .venv/shop ## a Flask and an aiohttp service, a request through both, and an agent's question
 	@$(BIN)/python examples/shop/demo.py
 
-test: .venv/test ## all tests, with the servers they start themselves
-	@$(BIN)/python -m pytest
+test: .venv/test ## all tests, with the servers they start themselves, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev ## style, types and who may import whom
 	$(BIN)/ruff format --check

@@ -73,7 +73,11 @@ def capture(
         if exc_info or fields["name"] in late.LOGGERS:
             context = late.span_context_of(record) or _NO_SPAN
     try:
-        message = record.getMessage()
+        message = fields["msg"]
+        if message.__class__ is not str or record.__class__ is not logging.LogRecord:
+            message = record.getMessage()
+        elif args:  # as getMessage() has it
+            message = message % args
     except Exception:
         message = _unformatted(record)
     return _new(  # type: ignore[no-any-return] # as Captured(...), at half the price
