@@ -22,8 +22,9 @@ from opentelemetry.sdk.resources import Resource
 from godot_otel import state
 from godot_otel.errors import RetryableError, SettingError
 from godot_otel.queue import Producer
-from godot_otel_exporter import batch_file, endpoint
+from godot_otel_exporter import endpoint
 from godot_otel_exporter.exporter import GodotLogRecordExporter
+from godot_otel_exporter.spool import batch_file
 
 SUCCESS, FAILURE = LogRecordExportResult.SUCCESS, LogRecordExportResult.FAILURE
 RESOURCE = Resource({"service.name": "shop"})

@@ -22,8 +22,8 @@ import pytest
 
 from godot_otel.errors import RetryableError
 from godot_otel.queue import Entry, batch_id
-from godot_otel_exporter import batch_file, locks, spool_folder
-from godot_otel_exporter.spool import Spool, SpoolError
+from godot_otel_exporter.spool import Spool, SpoolError, batch_file, locks
+from godot_otel_exporter.spool import folder as spool_folder
 
 MIB = 1024 * 1024
 
@@ -75,7 +75,7 @@ PREAMBLE = """
 import os, signal, sys, time
 from pathlib import Path
 from godot_otel.queue import Entry, batch_id
-from godot_otel_exporter import locks, spool_folder
+from godot_otel_exporter.spool import folder as spool_folder, locks
 from godot_otel_exporter.spool import Spool
 folder = Path(sys.argv[1])
 def entry(size=100):

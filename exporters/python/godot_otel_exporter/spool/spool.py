@@ -1,9 +1,4 @@
-"""Where batches wait on disk while the queue is away: one file each, in one folder.
-
-Many processes share the folder. Nothing stays open between calls, and nobody waits for
-another process longer than a second. A batch is locked while it is sent, so that it is
-sent or evicted, never both. Next station: ``godot_otel.queue``, by replay.
-"""
+"""The spool: put, replay, look, empty."""
 
 from __future__ import annotations
 
@@ -18,17 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from godot_otel.queue import Entry
-from godot_otel_exporter import batch_file, locks
-from godot_otel_exporter.batch_file import DamagedError
-from godot_otel_exporter.spool_folder import (
-    QUARANTINE,
-    SpoolError,
-    SpoolFolder,
-    explained,
-)
-from godot_otel_exporter.spool_room import Room
-
-__all__ = ["QUARANTINE", "Spool", "SpoolError", "Waiting"]
+from godot_otel_exporter.spool import batch_file, locks
+from godot_otel_exporter.spool.batch_file import DamagedError
+from godot_otel_exporter.spool.folder import SpoolError, SpoolFolder, explained
+from godot_otel_exporter.spool.room import Room
 
 _PUT_LOCK, _REPLAY_LOCK = ".put.lock", ".replay.lock"
 _LOCK_SECONDS = 1.0

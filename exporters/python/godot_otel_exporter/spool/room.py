@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from godot_otel.queue import Entry
-from godot_otel_exporter.batch_file import DamagedError
-from godot_otel_exporter.spool_folder import QUARANTINE, SpoolError, SpoolFolder
+from godot_otel_exporter.spool.batch_file import DamagedError
+from godot_otel_exporter.spool.folder import QUARANTINE, SpoolError, SpoolFolder
 
 _MANY_FILES = 500
 _RESCAN_SECONDS = 1.0

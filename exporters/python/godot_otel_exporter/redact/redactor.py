@@ -1,23 +1,17 @@
-"""What never leaves the process: values with a secret's name, secrets inside texts."""
+"""Decides what is a secret, and replaces it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from godot_otel_exporter.bare_secrets import (
+from godot_otel_exporter.redact.bare import (
     replace_credentials,
     replace_private_keys,
     replace_tokens,
     replace_url_passwords,
 )
-from godot_otel_exporter.named_secrets import (
-    REDACTED,
-    replace_named,
-    replace_pairs,
-)
-
-__all__ = ["KEYS", "REDACTED", "Redactor"]
+from godot_otel_exporter.redact.named import replace_named, replace_pairs
 
 KEYS = (
     "password", "passwords", "passwd", "pwd", "passphrase", "token", "access_token",

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from godot_otel.errors import RetryableError
 from godot_otel.queue import Entry
-from godot_otel_exporter import batch_file, locks
-from godot_otel_exporter.batch_file import SUFFIX, DamagedError
+from godot_otel_exporter.spool import batch_file, locks
+from godot_otel_exporter.spool.batch_file import SUFFIX, DamagedError
 
 QUARANTINE = "quarantine"
 _PARTIAL = ".tmp"
