@@ -25,6 +25,7 @@ WAIT_SECONDS = 0.002
 MAX_CHARACTERS = 64 * 1024 * 1024
 _HEAVY = 2048  # characters; lighter records are bounded well enough by their number
 _STUCK_SECONDS = 1.0
+_PACE_MASK, _PACE_SECONDS = 63, 0.001
 _FLAT = {str, int, float, bool, bytes, type(None)}
 
 
@@ -50,14 +51,15 @@ Item = Captured | ReadableLogRecord | Flush
 class Memory:
     """What was logged and is not encoded yet; many threads put, one takes.
 
-    Beyond three quarters of its limit a call waits up to 2 ms for room, beyond the
-    limit a record is refused; one at ERROR or above only beyond a tenth more.
+    Beyond a quarter of its limit every 64th call sleeps for a millisecond, so that the
+    taker gets the interpreter; beyond three quarters each waits up to 2 ms for room;
+    beyond the limit a record is refused, one at ERROR or above only a tenth later.
     """
 
     def __init__(self, records: int, batch_records: int) -> None:
         self._items: deque[Item] = deque()
         self._limit, self._batch = records, batch_records
-        self._busy = records * 3 // 4
+        self._busy, self._full = records // 4, records * 3 // 4
         self._heavy, self._weighing = 0, threading.RLock()
         self._bell, self._room = _thread.allocate_lock(), _thread.allocate_lock()
         self._bell.acquire()
@@ -85,9 +87,8 @@ class Memory:
             self._urgent = True
             self.ring()
         elif self._asleep:
-            if (
-                not self._rung
-            ):  # or the whole burst would, until the taker gets its turn
+            # Once: the taker may get its turn only after a burst of calls.
+            if not self._rung:
                 self.ring()
         elif len(items) == self._batch:
             self.ring()
@@ -153,8 +154,13 @@ class Memory:
 
     def _fits(self, level: int) -> bool:
         """Wait a moment for room, unless the taker is stuck: then that is no help."""
+        size = len(self._items)
+        if size < self._full:
+            if size & _PACE_MASK == 0 and self._moves():
+                time.sleep(_PACE_SECONDS)
+            return True
         self.ring()
-        if time.monotonic() - self._taken < _STUCK_SECONDS:
+        if self._moves():
             self._room.acquire(timeout=WAIT_SECONDS)
         reserve = self._limit // 10 if level >= logging.ERROR else 0
         if len(self._items) < self._limit + reserve:
@@ -163,13 +169,16 @@ class Memory:
             self.refused += 1
         return False
 
+    def _moves(self) -> bool:
+        return time.monotonic() - self._taken < _STUCK_SECONDS
+
     def _fits_heavy(self, weight: int, level: int) -> bool:
         with self._weighing:
             if self._heavy + weight <= MAX_CHARACTERS:
                 self._heavy += weight
                 return True
         self.ring()
-        if time.monotonic() - self._taken < _STUCK_SECONDS:
+        if self._moves():
             self._room.acquire(timeout=WAIT_SECONDS)
         with self._weighing:
             fits = self._heavy + weight <= MAX_CHARACTERS
