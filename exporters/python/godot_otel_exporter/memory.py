@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from sys import getsizeof
 from typing import Any
 
@@ -67,6 +68,7 @@ class Memory:
         self._asleep, self._rung = True, False
         self._urgent = False
         self._taken = time.monotonic()
+        self._waiting: set[int] = set()
         self.refused = 0
 
     def __len__(self) -> int:
@@ -156,12 +158,11 @@ class Memory:
         """Wait a moment for room, unless the taker is stuck: then that is no help."""
         size = len(self._items)
         if size < self._full:
-            if size & _PACE_MASK == 0 and self._moves():
-                time.sleep(_PACE_SECONDS)
+            if size & _PACE_MASK == 0:
+                self._pause(time.sleep, _PACE_SECONDS)
             return True
         self.ring()
-        if self._moves():
-            self._room.acquire(timeout=WAIT_SECONDS)
+        self._pause(self._await_room)
         reserve = self._limit // 10 if level >= logging.ERROR else 0
         if len(self._items) < self._limit + reserve:
             return True
@@ -169,8 +170,23 @@ class Memory:
             self.refused += 1
         return False
 
-    def _moves(self) -> bool:
-        return time.monotonic() - self._taken < _STUCK_SECONDS
+    def _await_room(self) -> None:
+        self._room.acquire(timeout=WAIT_SECONDS)
+
+    def _pause(self, wait: Callable[..., None], *arguments: float) -> None:
+        """Wait, but neither for a taker that is stuck, nor within a wait.
+
+        Signals may come faster than waits end, and their handlers may log.
+        """
+        thread = _thread.get_ident()
+        stuck = time.monotonic() - self._taken >= _STUCK_SECONDS
+        if stuck or thread in self._waiting:
+            return
+        self._waiting.add(thread)
+        try:
+            wait(*arguments)
+        finally:
+            self._waiting.discard(thread)
 
     def _fits_heavy(self, weight: int, level: int) -> bool:
         with self._weighing:
@@ -178,8 +194,7 @@ class Memory:
                 self._heavy += weight
                 return True
         self.ring()
-        if self._moves():
-            self._room.acquire(timeout=WAIT_SECONDS)
+        self._pause(self._await_room)
         with self._weighing:
             fits = self._heavy + weight <= MAX_CHARACTERS
             if fits:
