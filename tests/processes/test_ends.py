@@ -23,6 +23,19 @@ ENDS = {
     "by sys.exit": ("log.info('a'); sys.exit(3)", ["a"]),
     "by sys.exit with a text": ("log.info('a'); sys.exit('sorry')", ["a"]),
     "by os._exit": ("log.info('a'); os._exit(3)", ["a"]),
+    "by another program in its place": (
+        "log.info('a'); os.execvp('true', ['true'])", ["a"],
+    ),
+    "after no such program was found": (
+        """
+    log.info("a")
+    try:
+        os.execvp("no-such-program", ["no-such-program"])
+    except FileNotFoundError:
+        log.info("b")
+        """,
+        ["a", "b"],
+    ),
     "by an exception at import": ("log.info('a'); import no_such_module", ["a"]),
     "by its own SIGTERM": (
         "log.info('a'); os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)", ["a"],

@@ -1,19 +1,22 @@
 """How a process begins, forks and ends, without losing what it has logged.
 
 Interpreter exit, ``os._exit`` (which ends children of ``multiprocessing`` and workers
-of Celery) and SIGTERM each flush first, for a few seconds at most. Exit status, output
-and the order of the application's own last acts stay as they are without us.
+of Celery), ``os.exec*`` and SIGTERM each flush first, for a few seconds at most. Exit
+status, output and the order of the application's own last acts stay as they are
+without us.
 """
 
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import signal
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
@@ -38,6 +41,7 @@ class Watched(Protocol):
 
 
 _exit, _own_signal, _own_getsignal = os._exit, signal.signal, signal.getsignal
+_execv, _execve = os.execv, os.execve
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
 _ends: float | None = None
 
@@ -68,6 +72,8 @@ def guard_ends() -> None:
     """
     atexit.register(_end)
     os._exit = _exit_flushed
+    # The other six of the family are made of these two.
+    os.execv, os.execve = _flushed_before(_execv), _flushed_before(_execve)
     signal.signal = _set_handler
     signal.getsignal = _handler
     if (
@@ -108,6 +114,21 @@ def _exit_flushed(status: int) -> NoReturn:
         _flush_at_end()
     finally:
         _exit(status)
+
+
+def _flushed_before(replace: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    """Flush before another program takes the process: a reload, a supervisor."""
+
+    @functools.wraps(replace)
+    def flushed(*args: Any, **kwargs: Any) -> NoReturn:
+        global _ends
+        _flush_at_end()
+        try:
+            replace(*args, **kwargs)
+        finally:  # there is no such program: this one goes on
+            _ends = None
+
+    return flushed
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
