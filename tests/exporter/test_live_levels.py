@@ -171,15 +171,19 @@ def test_a_loggers_level_reaches_that_logger_alone(server, start, registered, tm
     assert (tmp_path / "idle.out").read_text() == ""
 
 
-def test_who_ends_is_no_longer_listed(server, program, godot_run, registered):
+@pytest.mark.parametrize(
+    "end", ["pass", "os.kill(os.getpid(), signal.SIGTERM)", "os._exit(0)"]
+)
+def test_who_ends_is_no_longer_listed(end, server, program, godot_run, registered):
     done = program(
-        """
-        import logging, time
+        f"""
+        import logging, os, signal, time
         logging.warning("here")
         time.sleep(3)
+        {end}
         """,
         *godot_run,
         GODOT_REDIS_URL=server.url,
     )
-    assert done.returncode == 0
+    assert done.returncode in (0, -15)
     assert registered(0) == []

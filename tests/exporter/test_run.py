@@ -242,3 +242,14 @@ def test_unselected_and_alone_nothing_happens(program):
         with pytest.raises(TimeoutError):
             listener.accept()
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_set_up_that_fails_is_said_and_the_program_runs(server, program, godot_run):
+    done = program(
+        "print('runs')",
+        *godot_run,
+        GODOT_REDIS_URL=server.url,
+        OTEL_TRACES_EXPORTER="nosuch",
+    )
+    assert (done.returncode, done.stdout) == (0, "runs\n")
+    assert "godot-otel: log records are NOT exported:" in done.stderr

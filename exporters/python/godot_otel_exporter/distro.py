@@ -23,6 +23,8 @@ from opentelemetry.instrumentation.environment_variables import (
 )
 from opentelemetry.instrumentation.version import __version__ as instrumentation_version
 
+from godot_otel_exporter.diagnostics import report_once
+
 NAME = "godot"
 _LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
 
@@ -47,7 +49,12 @@ class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
         from godot_otel_exporter.providers import set_up
 
         logging.getLogger(_LOADER).addFilter(_AboutUs())
-        set_up(auto_instrumentation_version=instrumentation_version)
+        try:
+            set_up(auto_instrumentation_version=instrumentation_version)
+        except Exception as error:
+            # OpenTelemetry prints it at length, and lets the application run without.
+            report_once("set_up", "log records are NOT exported: %s", error)
+            raise
 
     def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
         """Activate one instrumentor; logging's without its effects on the console."""

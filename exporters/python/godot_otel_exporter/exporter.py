@@ -182,6 +182,10 @@ class GodotLogRecordExporter(LogRecordExporter):
         # Level 1: the queue's memory is dear, the application's CPU dearer.
         return Batch(gzip.compress(batch.payload, 1, mtime=0), batch.records)
 
+    def leave(self, timeout: float) -> None:
+        """Tell the queue that this process ends, for up to *timeout* seconds."""
+        self._link.leave(timeout)
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until no batch is on its way; False when *timeout_millis* passed."""
         if not self._link.pending():

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Protocol
 
 FLUSH_SECONDS = 4.5
 """For a process's end; with what else it does there, below the promised 5 s."""
+_LEAVE_SECONDS = 0.5
 
 
 class Watched(Protocol):
@@ -35,6 +36,9 @@ class Watched(Protocol):
 
     def end(self, timeout: float) -> None:
         """Have no thread any more; what is logged later is sent by who logs it."""
+
+    def leave(self, timeout: float) -> None:
+        """Tell the queue that this process ends, for up to *timeout* seconds."""
 
     def _after_fork(self) -> None:
         """Forget what the parent holds: the parent sends it."""
@@ -96,6 +100,13 @@ def _flush_at_end() -> None:
         force_flush(_left())
 
 
+def _leave() -> None:
+    """Flush and say goodbye, where the interpreter gets no time for its own end."""
+    _flush_at_end()
+    for watched in list(_watched):
+        watched.leave(min(_LEAVE_SECONDS, _left()))
+
+
 def _end() -> None:
     """Flush, and leave no thread: a dying interpreter would freeze it at work.
 
@@ -111,7 +122,7 @@ def _end() -> None:
 
 def _exit_flushed(status: int) -> NoReturn:
     try:
-        _flush_at_end()
+        _leave()
     finally:
         _exit(status)
 
@@ -139,7 +150,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     """
     global _ends
     _own_signal(number, signal.SIG_DFL)
-    _flush_at_end()
+    _leave()
     os.kill(os.getpid(), number)
     # Alive: the first process of a container does not die of it, with or without us.
     _own_signal(number, _terminate)

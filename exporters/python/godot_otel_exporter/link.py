@@ -33,6 +33,10 @@ _ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
 _NO_LOSSES = b'"spooled":0,"dropped":{}}'
 
 
+class _Farewell(Flush):
+    """The mark behind which this process is taken off the list."""
+
+
 class Link:
     """The thread of one exporter; it starts when it is needed."""
 
@@ -116,6 +120,13 @@ class Link:
         if self._thread is None:
             self._empty()
 
+    def leave(self, timeout: float) -> None:
+        """Have the thread take this process off the list of those that live."""
+        if self._registered and self._thread is not None:
+            mark = _Farewell()
+            self._put(mark)
+            mark.wait(timeout)
+
     def pending(self) -> bool:
         """Say whether a batch is on its way."""
         return bool(self._on_the_way)
@@ -180,6 +191,8 @@ class Link:
                     self._handle(item)
 
     def _handle(self, item: Entry | Flush) -> None:
+        if isinstance(item, _Farewell):
+            self._say_goodbye()
         if isinstance(item, Flush):
             item.arrive()
         else:

@@ -87,6 +87,9 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         # In the order in which a record passes them, or it could slip through.
         return bool(self._memory) or self._draining or self._exporter.pending()
 
+    def leave(self, timeout: float) -> None:
+        """Nothing more than flushing: the exporter says goodbye."""
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until queue or spool hold all that was logged; False when time is up."""
         ends = time.monotonic() + timeout_millis / 1000

@@ -39,7 +39,7 @@ from godot_otel_exporter.exporter import GodotLogRecordExporter
 from godot_otel_exporter.processor import GodotLogRecordProcessor
 from godot_otel_exporter.tap import move_off_root
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # configure() holds it around the whole set-up
 _done = False
 
 
@@ -129,8 +129,18 @@ def configure(
         compression: ``none`` or ``gzip``.
         redact_keys: more names whose values become ``[REDACTED]``.
     """
-    if _done:
-        return
+    arguments = {
+        "endpoint": endpoint,
+        "timeout": timeout,
+        "compression": compression,
+        "redact_keys": redact_keys,
+    }
+    with _lock:
+        if not _done:
+            _configure(service_name, arguments)
+
+
+def _configure(service_name: str | None, arguments: dict[str, Any]) -> None:
     if isinstance(get_logger_provider(), LoggerProvider):
         report_once(
             "foreign",
@@ -140,11 +150,5 @@ def configure(
         return
     if service_name:
         os.environ[service.NAME] = service_name
-    arguments = {
-        "endpoint": endpoint,
-        "timeout": timeout,
-        "compression": compression,
-        "redact_keys": redact_keys,
-    }
     set_up(exporter_args_map={GodotLogRecordExporter: arguments})
     load_instrumentors(_Instrumentors())  # type: ignore[no-untyped-call]
