@@ -10,6 +10,7 @@ import time
 import psycopg
 import pytest
 import redis
+from fix_processes import wait_until
 
 from godot_otel import queue
 from godot_otel.stack import processes
@@ -92,12 +93,13 @@ def test_no_password_is_printed_or_listed(machine):
 
 def test_each_address_is_announced_once_it_works_with_the_lines_to_paste(new_machine):
     new_machine.up()
+    kept = f"Kept in {new_machine.path}"
+    wait_until(lambda: kept in new_machine.log.read_text(), "the last line")
     said = new_machine.log.read_text()
     order = ["Valkey  ", "Postgres  ", "Schema  ", "Collector  ", "MCP  ", "Everything"]
     assert sorted(order, key=said.index) == order
     assert "godot-otel run -- flask run" in said
     assert new_machine.state()["mcp_url"] in said
-    assert f"Kept in {new_machine.path}" in said
 
 
 def test_a_reader_of_its_output_that_goes_away_does_not_end_it(machine):
