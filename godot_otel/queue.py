@@ -64,13 +64,15 @@ def board_keys(shard: int = 0) -> list[str]:
 def batch_id(now_ms: int | None = None) -> bytes:
     """Mint a batch's id: a UUIDv7 (RFC 9562, 5.7) as 16 bytes.
 
-    Must be minted once, before the first attempt to send, and kept ever after.
+    Must be minted once, before the first attempt to send, and kept ever after. Ids of
+    one millisecond sort by the quarter of a microsecond (6.2, method 3).
     """
-    milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    random = bytearray(os.urandom(10))
-    random[0] = 0x70 | random[0] & 0x0F
-    random[2] = 0x80 | random[2] & 0x3F
-    return milliseconds.to_bytes(6, "big") + bytes(random)
+    now_ns = time.time_ns() if now_ms is None else now_ms * 1_000_000
+    milliseconds, rest = divmod(now_ns, 1_000_000)
+    random = bytearray(os.urandom(8))
+    random[0] = 0x80 | random[0] & 0x3F
+    within = 0x7000 | rest * 4096 // 1_000_000
+    return milliseconds.to_bytes(6, "big") + within.to_bytes(2, "big") + bytes(random)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,12 @@ def test_ids_are_uuid7_of_their_time():
     assert minted.int >> 80 == 1_700_000_000_000
 
 
+def test_ids_of_one_millisecond_sort_by_when_they_were_minted():
+    minted = [queue.batch_id() for _ in range(1000)]
+    assert sorted(minted) == minted
+    assert len({identity[:6] for identity in minted}) < 100
+
+
 def test_nobody_there_is_retryable_and_names_no_password():
     sender = queue.Producer("redis://:hunter2@127.0.0.1:1/0")
     with pytest.raises(RetryableError) as caught:
