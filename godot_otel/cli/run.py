@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -102,33 +102,41 @@ def _line(command: list[str]) -> str:
         queue = "no queue: start one with `godot-otel up`"
     else:
         queue = f"queue {without_password(url)}"
-    active = sorted(_instrumented())
+    instrumentors = entry_points(group="opentelemetry_instrumentor")
+    active = sorted(_instrumented(instrumentors))
     parts = [
         f"service {service.named() or service.name_of(command)}",
-        queue,
+        _off() or queue,
         f"instrumented: {', '.join(active) or 'nothing'}",
-        *_missing(),
+        *_missing({found.name for found in instrumentors}),
     ]
     return f"godot-otel: {'; '.join(parts)}"
 
 
-def _instrumented() -> Iterator[str]:
+def _off() -> str:
+    """Name the variable by which no log record will be exported, if there is one."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "log records are NOT exported: OTEL_SDK_DISABLED"
+    exporters = os.environ["OTEL_LOGS_EXPORTER"].split(",")
+    if "godot" not in (name.strip() for name in exporters):
+        return "log records are NOT sent to the queue: OTEL_LOGS_EXPORTER"
+    return ""
+
+
+def _instrumented(instrumentors: EntryPoints) -> Iterator[str]:
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     excluded = {name.strip() for name in disabled.split(",")}
     if "*" in excluded:
         return
-    for found in entry_points(group="opentelemetry_instrumentor"):
+    for found in instrumentors:
         if found.name in excluded or found.dist is None:
             continue
         if get_dist_dependency_conflicts(found.dist) is None:
             yield found.name
 
 
-def _missing() -> Iterator[str]:
+def _missing(installed: set[str]) -> Iterator[str]:
     """Name what could be instrumented and is not, with the line that would."""
-    installed = {
-        found.name for found in entry_points(group="opentelemetry_instrumentor")
-    }
     for module, (instrumentor, extra) in _WANTS.items():
         if instrumentor not in installed and find_spec(module) is not None:
             yield f"not instrumented: {module} (pip install 'godot-otel[{extra}]')"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import statistics
 import subprocess
@@ -253,3 +254,40 @@ def test_a_set_up_that_fails_is_said_and_the_program_runs(server, program, godot
     )
     assert (done.returncode, done.stdout) == (0, "runs\n")
     assert "godot-otel: log records are NOT exported:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOGS_EXPORTER", "none")],
+)
+def test_the_line_says_by_which_variable_nothing_is_exported(
+    name, value, server, program, godot_run
+):
+    done = program(
+        "import logging; logging.warning('x')",
+        *godot_run,
+        GODOT_REDIS_URL=server.url,
+        **{name: value},
+    )
+    assert server.entries() == []
+    first = done.stderr.splitlines()[0]
+    assert "NOT" in first
+    assert name in first
+    assert "redis://" not in first
+
+
+def test_a_call_that_cannot_be_captured_is_counted(server, program, godot_run):
+    done = program(
+        """
+        import logging
+        odd = logging.makeLogRecord({"name": "a", "levelno": 20, "msg": "odd"})
+        del odd.created
+        logging.getLogger("a").handle(odd)
+        logging.getLogger("a").error("good")
+        """,
+        *godot_run,
+        GODOT_REDIS_URL=server.url,
+    )
+    assert (done.returncode, server.bodies()) == (0, ["good"])
+    source = json.loads(server.entries()[-1][b"source"])
+    assert (source["emitted"], source["dropped"]) == (2, {"internal": 1})

@@ -37,10 +37,10 @@ class Handler:
     def handle(self, record: logging.LogRecord) -> None:
         """Hand *record* on; never raises."""
         try:
-            captured = capture.capture(record)
             processors = processors_of(self._provider)
             if processors is not self._seen:
                 self._look_at(processors)
+            captured = capture.capture(record)
             if self._processor is not None:
                 self._processor.put(captured)
             elif not self._emitting.get(False):
@@ -51,8 +51,9 @@ class Handler:
                     self._emit(captured)
                 finally:
                     self._emitting.reset(token)
-        except Exception:  # noqa: S110 # the record is lost, its author lives
-            pass
+        except Exception:  # the record is lost, its author lives
+            if self._processor is not None:
+                self._processor.lose()
 
     def _look_at(self, processors: Any) -> None:
         self._processor = None

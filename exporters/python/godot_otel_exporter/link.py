@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from godot_otel.errors import RetryableError
 from godot_otel.queue import Entry
+from godot_otel_exporter.counters import NO_LOSSES, losses
 from godot_otel_exporter.diagnostics import report
 from godot_otel_exporter.encode import Batch
 from godot_otel_exporter.levels import Levels
@@ -30,7 +31,6 @@ _ROUND_SECONDS = 0.1
 _SPOOL_SECONDS = 1.0
 _IDLE_SECONDS = 0.5
 _ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
-_NO_LOSSES = b'"spooled":0,"dropped":{}}'
 
 
 class _Farewell(Flush):
@@ -54,7 +54,7 @@ class Link:
         self._over = False
         self._thread: threading.Thread | None = None
         self._learnt: int | None = None
-        self._told = _NO_LOSSES
+        self._told = NO_LOSSES
         self._registered = False
         self._next_level = time.monotonic() + _FIRST_CONTACT_SECONDS
         self._next_presence = self._next_level
@@ -205,7 +205,7 @@ class Link:
         self._hand = entry
         try:
             if self._sender.send(entry):
-                self._told = _losses(entry.source)
+                self._told = losses(entry.source)
         except Exception as error:
             report("internal", "sending failed: %s", type(error).__name__)
             self._sender.counters.drop("internal", entry.records)
@@ -270,10 +270,10 @@ class Link:
     def _tell_counters(self) -> None:
         """Send what was lost or spooled; what was emitted goes with its batches."""
         source = self._sender.counters.source()
-        if _losses(source) == self._told:
+        if losses(source) == self._told:
             return
         if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
-            self._told = _losses(source)
+            self._told = losses(source)
 
     def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
         """Send what waits on disk, for a moment: new batches have precedence."""
@@ -302,7 +302,3 @@ class Link:
                     self._registered = False
         except RetryableError:
             return
-
-
-def _losses(source: bytes) -> bytes:
-    return source[source.find(b'"spooled"') :]

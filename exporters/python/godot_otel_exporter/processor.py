@@ -71,6 +71,10 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         if self._memory.put(captured, captured.level, weight) and self._thread is None:
             self._start()
 
+    def lose(self) -> None:
+        """Count a log call that could not even be captured."""
+        self._exporter.refuse("internal", 1, emitted=1)
+
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Add one record that came through OpenTelemetry's Logs API."""
         record = copy.copy(log_record.log_record)
