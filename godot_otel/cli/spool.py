@@ -196,6 +196,8 @@ def _replay(spool: Spool) -> int:
         f"sent {_counted(sending.batches, sending.records)} to {without_password(url)}",
         flush=True,
     )
+    if spool.damaged_records:
+        _say(f"{spool.damaged_records:,} records are lost with files set aside now")
     _say_set_aside(spool)
     return _left(spool, sending.why or "they came meanwhile, or belong to other users")
 
