@@ -73,7 +73,8 @@ class Direct:
 
     def _record(self, call: Captured) -> bytes:
         """Encode one call; nothing when it is one for the careful way."""
-        if self._limited:
+        message = call.message
+        if self._limited or len(message) > _SHORT:
             return b""
         own = call.extra
         site, names = self._site(call)
@@ -85,11 +86,10 @@ class Direct:
         span = call.span
         if span is not INVALID_SPAN_CONTEXT:
             parts.append(wire.ids(span.trace_id, span.span_id, span.trace_flags))
-        message = call.message
         if call.logger == record.COLOURED:
             message = record.without_colours(message)
         text = self._redactor.text(message)
-        if len(message) > _SHORT or len(text) > _SHORT:
+        if len(text) > _SHORT:
             return b""
         parts.append(wire.framed(wire.BODY, wire.text_value(text.encode())))
         if own:

@@ -15,26 +15,25 @@ RESOURCE_LOGS, SCOPE_LOGS, RECORDS = b"\x0a", b"\x12", b"\x12"
 BODY, EVENT_NAME = b"\x2a", b"\x62"
 
 _UINT64 = 2**64
-_TABLE_MAX = 16_384
 
 
-def _varint(number: int) -> bytes:
-    data = bytearray()
-    while number > 127:
-        data.append(number & 127 | 128)
-        number >>= 7
-    data.append(number)
-    return bytes(data)
-
-
-_SMALL = tuple(_varint(number) for number in range(_TABLE_MAX))
 _times = Struct("<BQBQ").pack
 _double = Struct("<Bd").pack
 
 
 def varint(number: int) -> bytes:
     """Encode an int64; negative ones take ten bytes, as protobuf has it."""
-    return _SMALL[number] if 0 <= number < _TABLE_MAX else _varint(number % _UINT64)
+    if 0 <= number < 128:
+        return b"%c" % number
+    if 0 <= number < 16_384:
+        return b"%c%c" % (number & 127 | 128, number >> 7)
+    number %= _UINT64
+    data = bytearray()
+    while number > 127:
+        data.append(number & 127 | 128)
+        number >>= 7
+    data.append(number)
+    return bytes(data)
 
 
 def framed(tag: bytes, data: bytes) -> bytes:
