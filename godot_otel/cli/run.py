@@ -15,7 +15,6 @@ from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from opentelemetry.instrumentation.auto_instrumentation import run as become
 from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
 
 from godot_otel import settings
@@ -62,9 +61,12 @@ def main(arguments: list[str]) -> int:
     for name, default in {**SELECTION, **DEFAULTS}.items():
         os.environ.setdefault(name, default)
     print(_line(command), file=sys.stderr, flush=True)
-    sys.argv = ["opentelemetry-instrument", program, *command[1:]]
-    become()
-    return 0
+    os.environ["PYTHONPATH"] = _python_path(os.environ.get("PYTHONPATH", ""))
+    try:
+        os.execv(program, [program, *command[1:]])  # noqa: S606 # the user's command
+    except OSError as error:
+        print(f"godot-otel run: {program}: {error.strerror}", file=sys.stderr)
+    return 126
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +95,21 @@ def _find(command: str) -> str | None:
     return shutil.which(
         command, path=os.pathsep.join((own, os.environ.get("PATH", os.defpath)))
     )
+
+
+def _python_path(current: str) -> str:
+    """Put OpenTelemetry's ``sitecustomize`` first, as ``opentelemetry-instrument``.
+
+    Its module is not imported for that: the application would start 60 ms later. The current directory is for programs that are no Python, such as django's.
+    """
+    found = find_spec("opentelemetry.instrumentation.auto_instrumentation")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    (folder,) = found.submodule_search_locations
+    parts = current.split(os.pathsep) if current else []
+    paths = [path for path in parts if path != folder]
+    here = os.getcwd()
+    return os.pathsep.join([folder, *([] if here in paths else [here]), *paths])
 
 
 def _line(command: list[str]) -> str:

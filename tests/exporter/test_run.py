@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -132,17 +133,18 @@ def test_a_process_ends_within_5_s_of_its_own_end(kind, program, godot_run):
     assert "the queue cannot be used" in done.stderr
 
 
-def test_the_line_says_service_queue_and_instrumentation(
-    environment, monkeypatch, capsys
-):
+def test_the_line_says_service_queue_and_instrumentation(environment, tmp_path, capsys):
     from godot_otel.cli import run
 
-    monkeypatch.setattr(run, "become", lambda: None)
+    became = []
+    environment.setattr(os, "execv", lambda *command: became.append(command))
     environment.setenv("GODOT_REDIS_URL", "redis://:secret@somewhere:7/1")
     # a framework that is there, and whose instrumentor surely is not
     environment.setitem(run._WANTS, "rails", ("rails", "django"))
-    environment.setattr(run, "find_spec", lambda name: name == "rails")
-    assert main(["run", "--service", "cart", "--", "python", "x.py"]) == 0
+    (tmp_path / "rails.py").touch()
+    environment.syspath_prepend(tmp_path)
+    main(["run", "--service", "cart", "--", "python", "x.py"])
+    assert became[0][1][1:] == ["x.py"]
     line = capsys.readouterr().err
     assert "service cart; queue redis://somewhere:7/1; instrumented: " in line
     assert "flask" in line
@@ -274,6 +276,25 @@ def test_the_line_says_by_which_variable_nothing_is_exported(
     assert "NOT" in first
     assert name in first
     assert "redis://" not in first
+
+
+def test_a_command_that_cannot_be_executed_is_said(tmp_path, godot_run):
+    script = tmp_path / "no-shebang"
+    script.write_text("echo hello")
+    script.chmod(0o755)
+    done = subprocess.run([*godot_run[:3], script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.endswith(f"godot-otel run: {script}: Exec format error\n")
+
+
+def test_python_path_of_the_application_is_kept(server, program, godot_run, tmp_path):
+    done = program(
+        "import os; print(os.environ['PYTHONPATH'].split(os.pathsep)[-2:])",
+        *godot_run,
+        GODOT_REDIS_URL=server.url,
+        PYTHONPATH=f"{tmp_path}/a:{tmp_path}/b",
+    )
+    assert done.stdout == f"['{tmp_path}/a', '{tmp_path}/b']\n"
 
 
 def test_a_call_that_cannot_be_captured_is_counted(server, program, godot_run):

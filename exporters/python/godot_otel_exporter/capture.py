@@ -27,7 +27,8 @@ _COUNT = len(logging.makeLogRecord({}).__dict__)
 _NOT_EXTRA = _STANDARD | {"", "message", "asctime", *REDUNDANT}
 _INT64 = 2**63
 _NO_SPAN = INVALID_SPAN_CONTEXT
-_PLAIN = {str, int, float, bool, bytes, type(None)}
+_SMALL = {int, float, bool, type(None)}
+_NAME_WEIGHT, _VALUE_WEIGHT = 64, 8
 EVENT_NAMES = ("otel.event.name", "event.name")
 
 
@@ -49,6 +50,8 @@ class Captured(NamedTuple):
     extra: dict[str, Any] | None
     exception: Failure | None
     stack: str | None
+    weight: int
+    """About how many characters it holds."""
 
 
 SITE = 8
@@ -80,6 +83,9 @@ def capture(
             message = message % args
     except Exception:
         message = _unformatted(record)
+    extra, weight = None, len(message)
+    if len(fields) != _COUNT:
+        extra, weight = _extra(record, weight)
     return _new(  # type: ignore[no-any-return] # as Captured(...), at half the price
         Captured,
         (
@@ -88,9 +94,8 @@ def capture(
             fields["pathname"], fields["lineno"], fields["funcName"],
             fields["threadName"], fields["thread"], fields["name"], fields["created"],
             message, context,
-            None if len(fields) == _COUNT else _extra(record),
-            failure.capture(exc_info) if exc_info else None,
-            fields["stack_info"],
+            extra, failure.capture(exc_info) if exc_info else None,
+            fields["stack_info"], weight,
         ),
     )  # fmt: skip # in the order of Captured
 
@@ -107,20 +112,39 @@ def _unformatted(record: logging.LogRecord) -> str:
         return f"[unprintable {type(record.msg).__name__}]"
 
 
-def _extra(record: logging.LogRecord) -> dict[str, Any] | None:
-    """Return what the application added; objects as their text, containers copied."""
+def _extra(record: logging.LogRecord, weight: int) -> tuple[dict[str, Any] | None, int]:
+    """Return what the application added, and *weight* with it.
+
+    Objects become their text, containers are copied.
+    """
     fields = record.__dict__
     if len(fields) == _COUNT + 1 and "message" in fields:  # a console formatted it
-        return None
+        return None, weight
+    extra: dict[str, Any] = {}
     # What was added stands behind what every record has; a subclass may differ.
     plain = record.__class__ is logging.LogRecord
-    return {
-        name if name.__class__ is str else str(clean(name)): (
-            value if value.__class__ in _PLAIN else clean(value)
-        )
-        for name, value in islice(fields.items(), _COUNT if plain else 0, None)
-        if name not in _NOT_EXTRA
-    } or None
+    for name, value in islice(fields.items(), _COUNT if plain else 0, None):
+        if name in _NOT_EXTRA:
+            continue
+        if name.__class__ is not str:
+            name = str(clean(name))
+        kind = value.__class__
+        if kind is str:
+            weight += len(value)
+        elif kind not in _SMALL:
+            value = clean(value)
+            weight += _weight(value)
+        extra[name] = value
+    return extra or None, weight + len(extra) * _NAME_WEIGHT
+
+
+def _weight(value: Any) -> int:
+    kind = value.__class__
+    if kind is str or kind is bytes:
+        return len(value)
+    if kind is dict:
+        return sum(map(_weight, value.values())) + len(value) * _NAME_WEIGHT
+    return sum(map(_weight, value)) if kind is list else _VALUE_WEIGHT
 
 
 def _text(value: Any) -> str:

@@ -100,29 +100,35 @@ class Direct:
         return wire.framed(wire.RECORDS, b"".join(parts))
 
     def _pair(self, name: str, value: Any) -> bytes:
-        data = None if self._redactor.is_secret(name) else self._value(value)
-        if data is None:
-            odd = LogRecord()
-            fill_pairs(odd.attributes, {name: value}, self._redactor)
-            return odd.SerializeToString()
-        key = self._keys.get(name)
-        if key is None:
-            if len(self._keys) >= _CACHE_MAX:
-                self._keys.clear()  # names made of data: keep memory bounded
-            key = self._keys[name] = wire.key(name)
-        return wire.attribute(key, data)
-
-    def _value(self, value: Any) -> bytes | None:
-        """Encode a value; None when it is not one of the common ones."""
+        """Encode an attribute; the common kinds by hand, as this is run most."""
+        key = self._keys.get(name) or self._key(name)
         kind = value.__class__
+        if not key:
+            return self._odd_pair(name, value)
         if kind is str and len(value) <= _SHORT:
             text = self._redactor.text(value)
-            return wire.text_value(text.encode()) if len(text) <= _SHORT else None
-        if kind is int and -_INT64 <= value < _INT64:
-            return wire.int_value(value)
-        if kind is float:
-            return wire.double_value(value)
-        return wire.bool_value(value) if kind is bool else None
+            if len(text) <= _SHORT:
+                return wire.text_attribute(key, text.encode())
+        elif kind is int and -_INT64 <= value < _INT64:
+            return wire.attribute(key, wire.int_value(value))
+        elif kind is float:
+            return wire.attribute(key, wire.double_value(value))
+        elif kind is bool:
+            return wire.attribute(key, wire.bool_value(value))
+        return self._odd_pair(name, value)
+
+    def _odd_pair(self, name: str, value: Any) -> bytes:
+        odd = LogRecord()
+        fill_pairs(odd.attributes, {name: value}, self._redactor)
+        return odd.SerializeToString()
+
+    def _key(self, name: str) -> bytes:
+        """Encode an attribute's name; nothing when its value is a secret."""
+        if len(self._keys) >= _CACHE_MAX:
+            self._keys.clear()  # names made of data: keep memory bounded
+        secret = self._redactor.is_secret(name)
+        key = self._keys[name] = b"" if secret else wire.key(name)
+        return key
 
     def _site(self, call: Captured) -> tuple[bytes, frozenset[str]]:
         key = call[:SITE]

@@ -41,8 +41,8 @@ class Handler:
             if processors is not self._seen:
                 self._look_at(processors)
             captured = capture.capture(record)
-            if self._processor is not None:
-                self._processor.put(captured)
+            if (processor := self._processor) is not None:
+                processor.put(captured)
             elif not self._emitting.get(False):
                 # The SDK and its processors may log about a record that they take: a
                 # record about each such record would make endless ones.

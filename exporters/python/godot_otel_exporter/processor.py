@@ -65,10 +65,8 @@ class GodotLogRecordProcessor(LogRecordProcessor):
 
     def put(self, captured: Captured) -> None:
         """Add one log call; waits for room for 2 ms at most, never raises."""
-        weight = (
-            len(captured.message) if captured.extra is None else weight_of(captured)
-        )
-        if self._memory.put(captured, captured.level, weight) and self._thread is None:
+        added = self._memory.put(captured, captured.level, captured.weight)
+        if added and self._thread is None:
             self._start()
 
     def lose(self) -> None:

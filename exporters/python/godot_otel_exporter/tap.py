@@ -68,7 +68,10 @@ def _listen(handler: Handler) -> None:
         self: logging.Logger, record: logging.LogRecord
     ) -> None:
         try:
-            if printed(self, record):
+            # First what ``printed`` finds out most of the time: a call costs as much.
+            if (self.level.__class__ is int and self.level and not LIVE) or printed(
+                self, record
+            ):
                 call_handlers(self, record)
         finally:
             if not LIVE or exported(self, record):

@@ -91,3 +91,12 @@ def attribute(key: bytes, value: bytes) -> bytes:
     if whole < 128:  # then each length is one byte
         return b"\x32%c%b\x12%c%b" % (whole, key, size, value)
     return framed(b"\x32", key + framed(b"\x12", value))
+
+
+def text_attribute(key: bytes, data: bytes) -> bytes:
+    """Encode an attribute that is text, given as UTF-8: the most frequent kind."""
+    size = len(data)
+    whole = len(key) + 4 + size
+    if whole < 128:
+        return b"\x32%c%b\x12%c\x0a%c%b" % (whole, key, size + 2, size, data)
+    return attribute(key, text_value(data))
