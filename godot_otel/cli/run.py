@@ -100,7 +100,8 @@ def _find(command: str) -> str | None:
 def _python_path(current: str) -> str:
     """Put OpenTelemetry's ``sitecustomize`` first, as ``opentelemetry-instrument``.
 
-    Its module is not imported for that: the application would start 60 ms later. The current directory is for programs that are no Python, such as django's.
+    Its module is not imported for that: the application would start 60 ms later. The
+    current directory is for programs that are no Python themselves, as Django's.
     """
     found = find_spec("opentelemetry.instrumentation.auto_instrumentation")
     assert found is not None
