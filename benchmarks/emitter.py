@@ -130,8 +130,8 @@ def encoders(logger: logging.Logger, extra: dict[str, object] | None) -> dict:
         SimpleLogRecordProcessor,
     )
 
+    from godot_otel.redact import Redactor
     from godot_otel_exporter.encode import encode
-    from godot_otel_exporter.redact import Redactor
 
     provider, memory = LoggerProvider(), InMemoryLogRecordExporter()
     provider.add_log_record_processor(SimpleLogRecordProcessor(memory))

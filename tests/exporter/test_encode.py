@@ -13,8 +13,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from godot_otel.queue import MAX_BATCH_BYTES
+from godot_otel.redact import Redactor
 from godot_otel_exporter.encode import encode
-from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.values import ATTRIBUTE_MAX_BYTES, BODY_MAX_BYTES, MAX_DEPTH
 
 RESOURCE = Resource({"service.name": "shop", "n": [1, 2]}, "https://schema/r")

@@ -9,7 +9,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from redact_samples import BROKEN_UP, HARMLESS_TEXTS, SECRET_TEXTS
 
-from godot_otel_exporter.redact import Redactor
+from godot_otel.redact import Redactor
 
 SECRET = """
 password Passwd PWD token api_key apikey API-Key apiKey authorization cookie Set-Cookie

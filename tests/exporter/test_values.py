@@ -4,7 +4,7 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from godot_otel_exporter.redact import Redactor
+from godot_otel.redact import Redactor
 from godot_otel_exporter.values import (
     ATTRIBUTE_MAX_BYTES,
     BODY_MAX_BYTES,

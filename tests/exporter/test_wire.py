@@ -13,11 +13,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
 
+from godot_otel.redact import Redactor
 from godot_otel_exporter import wire
 from godot_otel_exporter.capture import capture
 from godot_otel_exporter.direct import Direct
 from godot_otel_exporter.encode import encode
-from godot_otel_exporter.redact import Redactor
 
 EDGES = (0, 1, 125, 126, 127, 128, 129, 2047, 2048, 2049, 16_383, 16_384, 70_000)
 

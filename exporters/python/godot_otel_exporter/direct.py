@@ -17,10 +17,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
+from godot_otel.redact import Redactor
 from godot_otel_exporter import capture, record, wire
 from godot_otel_exporter._compat import LoggerProvider, limits_of
 from godot_otel_exporter.capture import SITE, Captured
-from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.values import clean, fill_pairs
 
 _CACHE_MAX = 4096

@@ -18,11 +18,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from godot_otel.queue import MAX_BATCH_BYTES
+from godot_otel.redact import Redactor
 from godot_otel_exporter._compat import ReadableLogRecord
 from godot_otel_exporter.capture import Captured
 from godot_otel_exporter.direct import Direct
 from godot_otel_exporter.record import add
-from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.values import clean, fill_pairs
 
 

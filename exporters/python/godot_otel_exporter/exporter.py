@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from godot_otel import settings
 from godot_otel.errors import SettingError
 from godot_otel.queue import Entry
+from godot_otel.redact import Redactor
 from godot_otel_exporter import lifecycle
 from godot_otel_exporter._compat import (
     LoggerProvider,
@@ -33,7 +34,6 @@ from godot_otel_exporter.endpoint import (
 from godot_otel_exporter.fallback import Fallback
 from godot_otel_exporter.link import Link
 from godot_otel_exporter.memory import Flush
-from godot_otel_exporter.redact import Redactor
 from godot_otel_exporter.sender import SHUTDOWN_SECONDS, Sender
 from godot_otel_exporter.spool import Spool
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from godot_otel_exporter.redact import Redactor
+from godot_otel.redact import Redactor
 from godot_otel_exporter.values import clean, cut, fill_body, fill_pairs
 
 TRUNCATED = "log.truncated_bytes"

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from godot_otel_exporter.redact import REDACTED, Redactor
+from godot_otel.redact import REDACTED, Redactor
 
 ATTRIBUTE_MAX_BYTES = 8 * 1024
 BODY_MAX_BYTES = 64 * 1024

@@ -4,7 +4,7 @@
 ``bare`` what gives itself away by its form (private keys, tokens, passwords in URLs).
 """
 
-from godot_otel_exporter.redact.named import REDACTED
-from godot_otel_exporter.redact.redactor import KEYS, Redactor
+from godot_otel.redact.named import REDACTED
+from godot_otel.redact.redactor import KEYS, Redactor
 
 __all__ = ["KEYS", "REDACTED", "Redactor"]

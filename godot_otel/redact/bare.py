@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from godot_otel_exporter.redact.named import REDACTED
+from godot_otel.redact.named import REDACTED
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from godot_otel_exporter.redact.bare import (
+from godot_otel.redact.bare import (
     replace_credentials,
     replace_private_keys,
     replace_tokens,
     replace_url_passwords,
 )
-from godot_otel_exporter.redact.named import replace_named, replace_pairs
+from godot_otel.redact.named import replace_named, replace_pairs
 
 KEYS = (
     "password", "passwords", "passwd", "pwd", "passphrase", "token", "access_token",
