@@ -19,7 +19,7 @@ from servers import Servers, servers
 
 from godot_otel import queue
 from godot_otel_collector.decode import COLUMNS, Decoder
-from godot_otel_collector.group import HEADER, TRAILER, packed_rows
+from godot_otel_collector.group import HEADER, TRAILER, Packed
 from godot_otel_collector.partitions import Partitions
 
 
@@ -59,7 +59,10 @@ def raw_copy(bench: Servers, records: int) -> float:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
         rows += decoder.decode((stream_id, pairs)).rows.packed
     packed = [
-        [packed_rows(rows[i : i + 1024], i) for i in range(start, start + 20_000, 1024)]
+        [
+            bytes(Packed(rows[i : min(i + 1024, start + 20_000)]).numbered(i))
+            for i in range(start, min(start + 20_000, len(rows)), 1024)
+        ]
         for start in range(0, len(rows), 20_000)
     ]
     statement = f"COPY logs ({COLUMNS}) FROM STDIN (FORMAT BINARY)"

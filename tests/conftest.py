@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -22,6 +23,11 @@ from godot_otel.stack.postgres import Postgres
 from godot_otel.stack.valkey import Valkey
 
 _numbers = itertools.count(1)
+# No deadline: machines are shared. What it finds it prints, and keeps nowhere.
+hypothesis.settings.register_profile(
+    "here", deadline=None, database=None, print_blob=True
+)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

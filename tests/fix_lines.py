@@ -84,7 +84,7 @@ class Lines:
                 if entry := words.attribute_word(key, value):
                     found.add(entry)
             self._rollups(connection, row)
-        bits, data = words.word_filter({entry.encode() for entry in found})
+        bits, data = words.word_filter("\0".join(found).encode())
         times = [row.time for row in rows]
         connection.execute(
             "INSERT INTO word_filters VALUES (%s, %s, %s, %s, %s, %s, %s)",

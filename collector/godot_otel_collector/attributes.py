@@ -6,6 +6,7 @@ is known costs a look-up; only a new one is parsed and serialized.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +20,9 @@ TRUNCATED = "log.truncated_bytes"
 _SPECIAL = GIVEN | words.EXCEPTION | {TRUNCATED, PATH, LINE}
 _CACHED_BYTES = 512  # longer ones hardly repeat
 _CACHED = 100_000
+# Tags of an AnyValue's fields.
+_TEXT, _BOOL, _INT = 0x0A, 0x10, 0x18
+_BOOLS = {b"\0": b"false", b"\1": b"true"}
 
 
 class Attribute(NamedTuple):
@@ -37,6 +41,7 @@ class Attributes:
 
     def __init__(self) -> None:
         self.known: dict[bytes, Attribute] = {}
+        self._keys: dict[bytes, tuple[bytes, bytes] | None] = {}
 
     def parse(self, raw: bytes) -> Attribute:
         """Parse one that is not in ``known`` yet.
@@ -44,12 +49,76 @@ class Attributes:
         Raises:
             DecodeError: it is no KeyValue.
         """
-        found = _attribute(KeyValue.FromString(raw))
+        found = self._short(raw) or _attribute(KeyValue.FromString(raw))
         if len(raw) <= _CACHED_BYTES:
             if len(self.known) >= _CACHED:
                 self.known.clear()
             self.known[raw] = found
         return found
+
+    def parsed(self, raws: Iterable[bytes]) -> list[Attribute]:
+        """Find or parse all of a record's; raises as ``parse``."""
+        known = self.known
+        return [known.get(raw) or self.parse(raw) for raw in raws]
+
+    def _short(self, raw: bytes) -> Attribute | None:
+        """Parse by hand what most attributes are: a short text, an int or a bool.
+
+        A new value comes with most records, an order's number for example, and the
+        library takes three times as long. None for everything else.
+        """
+        if len(raw) < 7 or raw[0] != 0x0A or raw[1] > 0x7F:
+            return None
+        value = raw[1] + 4  # behind the key, and the tag and length of the value
+        if len(raw) < value + 2 or raw[value - 2 : value] != b"\x12%c" % (
+            min(len(raw) - value, 0x80)
+        ):
+            return None
+        names = self._names(raw[2 : value - 2])
+        if names is None:
+            return None
+        kind, rest = raw[value], raw[value + 1 :]
+        if kind == _TEXT and rest[0] == len(rest) - 1:
+            text = rest[1:]
+            if b"\0" in text:
+                return None
+            try:
+                shown = orjson.dumps(text.decode())
+            except UnicodeDecodeError:
+                return None
+        elif kind == _INT and (number := _varint(rest)) is not None:
+            text = shown = b"%d" % number
+        elif kind == _BOOL and rest in _BOOLS:
+            text = shown = _BOOLS[rest]
+        else:
+            return None
+        return Attribute(names[0] + shown, names[1] + text, None)
+
+    def _names(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """How a key begins a member and a pair; None where more is to be done."""
+        if key in self._keys:
+            return self._keys[key]
+        if len(self._keys) >= _CACHED:
+            self._keys.clear()
+        names = None
+        if key.isascii() and b"\0" not in key and key[:1] != b"$":
+            name = key.decode()
+            if name not in _SPECIAL:
+                names = orjson.dumps(name) + b":", key + b"="
+        self._keys[key] = names
+        return names
+
+
+def _varint(data: bytes) -> int | None:
+    """Decode one that is all of *data*; negative ones, of ten bytes, are not for it."""
+    if len(data) > 9 or data[-1] > 0x7F:
+        return None
+    number = 0
+    for place, byte in enumerate(data):
+        if byte < 0x80 and place < len(data) - 1:
+            return None
+        number |= (byte & 0x7F) << (7 * place)
+    return number
 
 
 def _attribute(pair: KeyValue) -> Attribute:

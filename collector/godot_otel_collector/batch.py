@@ -10,6 +10,10 @@ Origin = tuple[str, str]
 """Service and environment of a row."""
 
 
+Row = tuple[int, bytes, bytes | None, Origin, int, int, bytes, bytes, int]
+"""One row of ``Rows``, its aspects in their order."""
+
+
 @dataclass(slots=True)
 class Rows:
     """Records ready for COPY, column by column: a list an aspect, a place a row.
@@ -20,7 +24,7 @@ class Rows:
     times: list[int] = field(default_factory=list)
     """Microseconds since 1970."""
     packed: list[bytes] = field(default_factory=list)
-    """Every column but seq, in COPY's binary form."""
+    """Every column in COPY's binary form, seq being 0."""
     traces: list[bytes | None] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     severities: list[int] = field(default_factory=list)
@@ -31,6 +35,12 @@ class Rows:
     """What a filter holds of the attributes, a NUL between."""
     ordinals: list[int] = field(default_factory=list)
     """Place of the record in its batch."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Rows:
+        """Make columns of rows."""
+        columns: Iterable[Any] = map(list, zip(*rows, strict=True))
+        return cls(*columns)
 
     def __len__(self) -> int:
         return len(self.times)

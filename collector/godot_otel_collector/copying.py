@@ -10,7 +10,7 @@ import psycopg
 from godot_otel import store
 from godot_otel_collector.batch import Rows
 from godot_otel_collector.decode import COLUMNS
-from godot_otel_collector.group import HEADER, TRAILER, Group, packed_rows
+from godot_otel_collector.group import HEADER, TRAILER, Group, Packed
 
 _FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
 _TRACE_COLUMNS = "first, last, trace_id, lines, errors, service"
@@ -48,7 +48,10 @@ async def copy_group(connection: store.Connection, group: Group, seq: int) -> No
 
 
 async def _copy(
-    connection: store.Connection, table: str, columns: str, pieces: Iterable[bytes]
+    connection: store.Connection,
+    table: str,
+    columns: str,
+    pieces: Iterable[bytes | bytearray],
 ) -> None:
     statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
     async with (
@@ -70,8 +73,8 @@ async def refused(connection: store.Connection, rows: Rows) -> set[int]:
             part = halves.pop()
             try:
                 async with connection.transaction():
-                    packed = packed_rows(rows.packed[part.start : part.stop], 0)
-                    await _copy(connection, "logs", COLUMNS, [packed])
+                    packed = Packed(rows.packed[part.start : part.stop])
+                    await _copy(connection, "logs", COLUMNS, [packed.numbered(0)])
             except psycopg.Error as error:
                 if family(error) != "data":
                     raise

@@ -16,9 +16,16 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from godot_otel import queue, words
 from godot_otel_collector import dictionaries, entry, salvage
 from godot_otel_collector.attributes import TRUNCATED, Attributes, member
-from godot_otel_collector.batch import Batch, DeadLetter, Origin, Rows
+from godot_otel_collector.batch import Batch, DeadLetter, Origin, Row, Rows
 from godot_otel_collector.call_sites import SETTLED, Variant
-from godot_otel_collector.templates import GIVEN, LINE, OTHER, PATH, Templates
+from godot_otel_collector.templates import (
+    GIVEN,
+    LINE,
+    OTHER,
+    PATH,
+    Templates,
+    alike,
+)
 from godot_otel_collector.values import clean, dumps, json_value, text
 from godot_otel_collector.wire import Group, Record, Request, Scope
 
@@ -32,11 +39,12 @@ MAX_BODY_BYTES = 64 * 1024
 DAY = 86_400_000_000  # microseconds
 _EPOCH = 946_684_800_000_000  # Postgres counts microseconds from 2000-01-01
 
-# Lengths and values of the columns in their order; _USUAL goes on to trace_flags.
-_FIXED = struct.Struct(">iqihiqiqiqihih")
-_USUAL = struct.Struct(">iqihiqiqiqihih iqih i16si8sih")
+# The number of columns, then their lengths and values in their order, seq being 0;
+# _USUAL goes on to trace_flags.
+_FIXED = struct.Struct(">hiq iqihiqiqiqihih")
+_USUAL = struct.Struct(">hiq iqihiqiqiqihih iqih i16si8sih")
 _OBSERVED = struct.Struct(">iqih")
-_TEMPLATE_AT = 22  # where the template's id is in a packed row
+_TEMPLATE_AT = 36  # where the template's id is in a packed row
 _LENGTH = struct.Struct(">i")
 _SHORT = struct.Struct(">ih")
 _LONG = struct.Struct(">ii")
@@ -60,6 +68,8 @@ class _Shared:
     logger: str
     names: bytes
     """environment, service and logger, packed."""
+    templates: dict[bytes, tuple[int, str]]
+    """Templates of the logger's lines, as far as they are known."""
 
 
 def _packed(data: bytes) -> bytes:
@@ -94,6 +104,7 @@ class Decoder:
         """Make the rows of a batch, and its dead letters, from its payload."""
         batch.rows, batch.dead = Rows(), []
         self._young.clear()
+        rows: list[Row] = []
         ordinal = 0
         try:
             request = Request.FromString(batch.payload)
@@ -102,7 +113,7 @@ class Decoder:
                     shared = self._shared(batch, group, scope)
                     for record in scope.log_records:
                         try:
-                            self._record(batch, shared, record, ordinal)
+                            self._record(rows, batch, shared, record, ordinal)
                         except (DecodeError, ValueError, RecursionError) as error:
                             reason = f"undecodable: {type(error).__name__}"
                             payload = salvage.request(group, scope, record)
@@ -110,12 +121,13 @@ class Decoder:
                             batch.dead.append(letter)
                         ordinal += 1
         except DecodeError:  # raised before the first record of a resource or scope
-            batch.rows = Rows()
+            rows = []
             self._young.clear()
             batch.dead = [DeadLetter(-1, "no OTLP request", batch.payload)]
         if not ordinal and batch.records and not batch.dead:
             # Bytes of anything may parse as a message of fields that nobody knows.
             batch.dead = [DeadLetter(-1, "no records in the request", batch.payload)]
+        batch.rows = Rows.of(rows)
         self._name_young(batch)
 
     def _name_young(self, batch: Batch) -> None:
@@ -165,44 +177,58 @@ class Decoder:
             (service, environment),
             logger,
             b"".join(_packed(name.encode()) for name in names),
+            self._templates.of(service, logger),
         )
 
     def _record(
-        self, batch: Batch, shared: _Shared, record: Record, ordinal: int
+        self,
+        rows: list[Row],
+        batch: Batch,
+        shared: _Shared,
+        record: Record,
+        ordinal: int,
     ) -> None:
-        """Append one record to the batch's rows.
+        """Append one record to *rows*.
 
         Written out in one piece: this runs once a record, and most of what it could
         call would cost more than it does.
         """
-        members: list[bytes] = []
-        pairs: list[bytes] = []
+        added: list[bytes] = []
+        members: tuple[bytes, ...] = ()
+        pairs: tuple[bytes, ...] = ()
         special: dict[str, Any] = {}
         fell = 0
-        known, parse = self._attributes.known.get, self._attributes.parse
-        for raw in record.attributes:
-            json, pair, noted = known(raw) or parse(raw)
-            members.append(json)
-            pairs.append(pair)
-            if noted:
-                special[noted[0]] = noted[1]
-                fell += noted[2]
+        # By functions of C alone, as far as possible: there are several to a record.
+        attributes: list[Any] = list(map(self._attributes.known.get, record.attributes))
+        if attributes:
+            if None in attributes:
+                attributes = self._attributes.parsed(record.attributes)
+            members, pairs, noted = zip(*attributes, strict=True)
+            if any(noted):
+                for key, value, size in filter(None, noted):
+                    special[key] = value
+                    fell += size
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
         time, nanos = nanoseconds // 1000, nanoseconds % 1000
         if not -self._retention <= time - shared.received <= DAY:
             if nanoseconds:
-                members.append(member("log.original_time", nanoseconds))
+                added.append(member("log.original_time", nanoseconds))
             time, nanos = shared.received, 0
-        body, body_data = _body(record.body)
+        body, body_data = record.body, _NULL
+        size = len(body)
+        if 1 < size < 130 and body[0] == 0x0A and body[1] == size - 2:
+            body = clean(body[2:])  # as ``_body`` would, which is another call
+        else:
+            body, body_data = _body(body)
         if len(body) > MAX_BODY_BYTES:
             fell += len(body)
             body = body[:MAX_BODY_BYTES].decode("utf-8", "ignore").encode()
             fell -= len(body)
         if fell:
-            members.append(member(TRUNCATED, fell + _number(special.get(TRUNCATED))))
+            added.append(member(TRUNCATED, fell + _number(special.get(TRUNCATED))))
         severity = record.severity_number
         if not 0 <= severity <= 24:
-            members.append(member("log.original_severity", severity))
+            added.append(member("log.original_severity", severity))
             severity = 0
         service, logger = shared.origin[0], shared.logger
         given = _given(special) if special else ""
@@ -214,13 +240,17 @@ class Decoder:
                 if young.quiet >= SETTLED:
                     given, young = young.text, None
         if young is None:
-            template_id, template = self._templates.find(service, logger, body, given)
-            batch.templates[template_id] = (logger, template)
+            found = None if given else shared.templates.get(alike(body))
+            template_id, template = found or self._templates.find(
+                service, logger, body, given
+            )
+            if template_id not in batch.templates:
+                batch.templates[template_id] = (logger, template)
         else:
             young.quiet += 1
             template_id = OTHER  # until the batch's end
         fixed = (
-            8, time - _EPOCH, 2, nanos, 8, template_id, 8, shared.resource_id,
+            22, 8, 0, 8, time - _EPOCH, 2, nanos, 8, template_id, 8, shared.resource_id,
             8, shared.scope_id, 2, batch.home, 2, severity,
         )  # fmt: skip # a column's length beside its value
         observed = record.observed_time_unix_nano
@@ -236,13 +266,14 @@ class Decoder:
                 16, trace_id, 8, span_id, 2, record.flags & 0xFF,
             )  # fmt: skip # a column's length beside its value
         else:
-            trace_id, trace = _trace(record, members)
+            trace_id, trace = _trace(record, added)
             head = _FIXED.pack(*fixed) + _observed(observed) + trace
         dropped, level = record.dropped_attributes_count, record.severity_text
         event = record.event_name
-        attributes = b"\x01{" + b",".join(members) + b"}"  # 1 is jsonb's version
-        rows = batch.rows
-        rows.packed.append(b"".join((
+        if added:
+            members = (*members, *added)
+        json = b"\x01{%b}" % b",".join(members)  # 1 is jsonb's version
+        packed = b"".join((
             head,
             _LONG.pack(4, dropped & 0x7FFFFFFF) if dropped else _NULL,
             _NULL if level == _USUAL_TEXT[severity] else _packed(clean(level[:64])),
@@ -250,16 +281,12 @@ class Decoder:
             _packed(clean(event[:1024])) if event else _NULL,
             _LENGTH.pack(len(body)), body,
             body_data,
-            _LENGTH.pack(len(attributes)) + attributes if members else _NULL,
-        )))  # fmt: skip # in the order of COLUMNS
-        rows.times.append(time)
-        rows.traces.append(trace_id or None)
-        rows.origins.append(shared.origin)
-        rows.severities.append(severity)
-        rows.templates.append(template_id)
-        rows.texts.append(_searchable(body, special) if special else body)
-        rows.pairs.append(b"\0".join(pairs))
-        rows.ordinals.append(ordinal)
+            _LENGTH.pack(len(json)) + json if members else _NULL,
+        ))  # fmt: skip # in the order of COLUMNS
+        rows.append((
+            time, packed, trace_id or None, shared.origin, severity, template_id,
+            _searchable(body, special) if special else body, b"\0".join(pairs), ordinal,
+        ))  # fmt: skip # in the order of Rows
         if young is not None:
             self._young.append((len(rows) - 1, shared, young))
 

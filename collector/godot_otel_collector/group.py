@@ -8,9 +8,11 @@ with the rows they speak of.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+
+import numpy as np
 
 from godot_otel import words
 from godot_otel_collector.batch import Batch, Origin, Rows
@@ -23,11 +25,34 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 _EPOCH = 946_684_800_000_000
 
-_SEQ = struct.Struct(">hiq")
+# Behind the number of a row's columns, and the length of seq, which is the first.
+_SEQ_BYTES = np.arange(6, 14)
 _FILTER = struct.Struct(">hiqiqiqiqiiihi")
 _TRACE = struct.Struct(">hiqiqi16siiiii")
 _COUNT = struct.Struct(">hiqiqiqiqiiihi")
 _LENGTH = struct.Struct(">i")
+
+
+class Packed:
+    """Some rows in COPY's form, of which seq is not known yet."""
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self._data = b"".join(rows)
+        ends = np.cumsum(np.fromiter(map(len, rows), np.intp, len(rows)))
+        # Where each byte of each seq goes.
+        self._places = np.concatenate(([0], ends[:-1]))[:, None] + _SEQ_BYTES
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def numbered(self, seq: int) -> bytearray:
+        """The rows, with *seq* in the first one and so on."""
+        data = bytearray(self._data)
+        numbers = np.arange(seq, seq + len(self), dtype=">i8")
+        np.frombuffer(data, np.uint8)[self._places] = (
+            numbers.view(np.uint8).reshape(-1, 8)
+        )  # fmt: skip # what goes where
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +61,15 @@ class Chunk:
 
     ordinal: int
     """Place of the first row in the transaction."""
-    packed: list[bytes]
+    packed: Packed
     first: int
     last: int
     bits: int
     words: bytes
 
-    def rows(self, seq: int) -> bytes:
+    def rows(self, seq: int) -> bytearray:
         """The rows in COPY's form; *seq* is that of the transaction's first row."""
-        return packed_rows(self.packed, seq + self.ordinal)
+        return self.packed.numbered(seq + self.ordinal)
 
     def filter(self, seq: int) -> bytes:
         """The filter as a row of ``word_filters`` in COPY's form."""
@@ -57,16 +82,6 @@ class Chunk:
             )
             + self.words
         )  # fmt: skip # a column's length beside its value
-
-
-def packed_rows(packed: Iterable[bytes], seq: int) -> bytes:
-    """Put seq before each row: 22 columns, the first of them 8 bytes long."""
-    pack = _SEQ.pack
-    pieces: list[bytes] = []
-    for number, row in enumerate(packed, seq):
-        pieces.append(pack(22, 8, number))
-        pieces.append(row)
-    return b"".join(pieces)
 
 
 @dataclass(slots=True)
@@ -124,12 +139,10 @@ def _by_partition(rows: Rows, calendar: Calendar) -> Iterable[Rows]:
 def _chunk(rows: Rows, start: int, ordinal: int) -> Chunk:
     end = start + CHUNK
     times = rows.times[start:end]
-    found = words.chunk_words(rows.texts[start:end])
-    # Joined and split, they are made distinct without a step of Python for each.
-    found.update(b"\0".join(rows.pairs[start:end]).split(b"\0"))
-    found.discard(b"")
+    found = words.chunk_words(rows.texts[start:end], rows.pairs[start:end])
     bits, data = words.word_filter(found)
-    return Chunk(ordinal, rows.packed[start:end], min(times), max(times), bits, data)
+    packed = Packed(rows.packed[start:end])
+    return Chunk(ordinal, packed, min(times), max(times), bits, data)
 
 
 def _traces(rows: Rows) -> Iterable[bytes]:

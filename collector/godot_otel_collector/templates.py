@@ -42,6 +42,13 @@ def mask(body: str) -> str:
     return _VARIABLE.sub(ANY, body)
 
 
+def alike(body: bytes) -> bytes:
+    """What tells templates apart, of UTF-8: lines that differ in digits are one."""
+    if len(body) > _MASKED_LENGTH:
+        body = body[:_MASKED_LENGTH]
+    return body.translate(_DIGITS)
+
+
 class Templates:
     """Gives every line its template id; bounded in memory and in new templates.
 
@@ -52,27 +59,41 @@ class Templates:
         self._cached = cached
         self._masked: dict[bytes, str] = {}
         self._found: dict[tuple[str, str, str], tuple[int, str]] = {}
+        self._of: dict[tuple[str, str], dict[bytes, tuple[int, str]]] = {}
         self._known: set[int] = set()
         self._new: dict[str, int] = {}
         self._hour = 0
         self._sites = CallSites()
         self._lines: dict[tuple[str, str, str, int, bytes], Variant] = {}
 
-    def find(
-        self, service: str, logger: str, body: bytes, given: str = ""
-    ) -> tuple[int, str]:
-        """Return the id and text of a line's template; *body* is UTF-8."""
+    def of(self, service: str, logger: str) -> dict[bytes, tuple[int, str]]:
+        """What ``find`` has found for one logger, by ``alike`` of the lines.
+
+        To be asked for anew with each batch: it is bounded, and ends with the hour.
+        """
         hour = int(time.time() // 3600)
         if hour != self._hour:  # what was refused in the last one may come in now
             self._hour, self._new = hour, {}
             self._found.clear()
-        template = given or self._mask(body[:_MASKED_LENGTH].translate(_DIGITS))
+            self._of.clear()
+        elif sum(map(len, self._of.values())) + len(self._of) >= self._cached:
+            self._of.clear()
+        return self._of.setdefault((service, logger), {})
+
+    def find(
+        self, service: str, logger: str, body: bytes, given: str = ""
+    ) -> tuple[int, str]:
+        """Return the id and text of a line's template; *body* is UTF-8."""
+        known, line = self.of(service, logger), alike(body)
+        template = given or self._mask(line)
         slot = (service, logger, template)
         found = self._found.get(slot)
         if found is None:
             if len(self._found) >= self._cached:
                 self._found.clear()
             found = self._found[slot] = self._admit(*slot)
+        if not given:
+            known[line] = found
         return found
 
     def learn(
@@ -82,7 +103,7 @@ class Templates:
 
         It may yet change with the lines that come; ``quiet`` is how long it has not.
         """
-        line = body[:_MASKED_LENGTH].translate(_DIGITS)
+        line = alike(body)
         slot = (service, logger, path, number, line)
         variant = self._lines.get(slot)
         if variant is None or variant.free:

@@ -128,8 +128,8 @@ class Writer:
     async def _upsert_dictionaries(
         self, connection: store.Connection, batches: Sequence[Batch]
     ) -> None:
-        """Add what is new; in a transaction of its own and sorted, or two collectors
-        with the same entries in another order would deadlock."""
+        """Add what is new; in a transaction of its own, and sorted by the statements:
+        two collectors with the same entries in another order would deadlock."""
         today = date.today()  # decides only how often last_seen moves
         resources: dict[int, tuple[Any, ...]] = {}
         scopes: dict[int, tuple[Any, ...]] = {}
@@ -145,21 +145,22 @@ class Writer:
                 known = sources.get(instance, batch.source)
                 sources[instance] = max(known, batch.source, key=progress)
         new = [
-            (name, [rows[i] for i in sorted(rows) if self._known.get(i) != today])
+            (name, [row for i, row in rows.items() if self._known.get(i) != today])
             for name, rows in (
                 ("upsert_resources", resources),
                 ("upsert_scopes", scopes),
                 ("upsert_templates", templates),
             )
         ]
-        emitters = [(i, *_emitter(sources[i])) for i in sorted(sources)]
+        emitters = [(i, *_emitter(source)) for i, source in sources.items()]
         new.append(("upsert_emitters", emitters))
         if not any(rows for _, rows in new):
             return
-        async with connection.transaction(), connection.cursor() as cursor:
+        async with connection.transaction():
             for name, rows in new:
                 if rows:
-                    await cursor.executemany(cast(Any, sql.query(name)), rows)
+                    columns = [list(column) for column in zip(*rows, strict=True)]
+                    await connection.execute(cast(Any, sql.query(name)), columns)
         if len(self._known) > 200_000:
             self._known.clear()
         for written in (resources, scopes, templates):

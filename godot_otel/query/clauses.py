@@ -153,7 +153,8 @@ def chunk_clauses(entries: Iterable[str]) -> Clauses:
     Filters of a format that this program does not know are candidates always.
     """
     clauses = Clauses()
-    first, step = words.hashes([entry.encode() for entry in entries])
+    hashed = words.hashes("\0".join(entries).encode())
+    first, step = words.halves(hashed)
     for start, stride in zip(first.tolist(), step.tolist(), strict=True):
         bits = [
             "get_bit(words, ((%s::bigint + %s::bigint) %% bits)::int) = 1"

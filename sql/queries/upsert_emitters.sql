@@ -1,7 +1,9 @@
 -- Counters only grow: a batch that comes late, from a spool, must not set them back.
 -- What was spooled and dropped is the second word, where as much was emitted.
 INSERT INTO emitters (instance, service, counters)
-VALUES (%s, %s, %s)
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::jsonb[])
+    AS new (instance, service, counters)
+ORDER BY instance
 ON CONFLICT (instance) DO UPDATE
 SET counters = excluded.counters, last_seen = now()
 WHERE (
