@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -46,8 +46,18 @@ def _randomised(line: str, rng: random.Random) -> str:
     return _DIGITS.sub(digits, line)
 
 
-def batches(records: int, *, size: int = 512, seed: int = 1) -> Iterator[queue.Entry]:
-    """Yield entries that hold *records* records of now, *size* to an entry."""
+def batches(
+    records: int,
+    *,
+    size: int = 512,
+    seed: int = 1,
+    clock: Callable[[], int] = time.time_ns,
+    step_ns: int = 1000,
+) -> Iterator[queue.Entry]:
+    """Yield entries that hold *records* records, *size* to an entry.
+
+    The first of an entry is of *clock*'s time, each other *step_ns* later.
+    """
     rng = random.Random(seed)
     source = lines()
     trace_id, made = b"", 0
@@ -64,13 +74,13 @@ def batches(records: int, *, size: int = 512, seed: int = 1) -> Iterator[queue.E
         scope = group.scope_logs.add()
         scope.scope.name = f"{service}.views"
         count = min(size, records - made)
-        now = time.time_ns()
+        now = clock()
         for offset in range(count):
             if (made + offset) % 10 == 0:
                 trace_id = rng.randbytes(16)
             record = scope.log_records.add()
-            record.time_unix_nano = now + offset * 1000
-            record.observed_time_unix_nano = now + offset * 1000 + 350
+            record.time_unix_nano = now + offset * step_ns
+            record.observed_time_unix_nano = now + offset * step_ns + 350
             record.severity_number = rng.choices((9, 13, 17), (90, 7, 3))[0]
             record.severity_text = {9: "INFO", 13: "WARN", 17: "ERROR"}[
                 record.severity_number
@@ -85,4 +95,5 @@ def batches(records: int, *, size: int = 512, seed: int = 1) -> Iterator[queue.E
             attributes.add(key="cached").value.bool_value = rng.random() < 0.5
             attributes.add(key="region").value.string_value = f"eu-{rng.randrange(9)}"
         made += count
-        yield queue.Entry(queue.batch_id(), b"logs", count, request.SerializeToString())
+        minted = queue.batch_id(now // 1_000_000)
+        yield queue.Entry(minted, b"logs", count, request.SerializeToString())

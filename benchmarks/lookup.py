@@ -1,0 +1,210 @@
+"""Questions to a big store while rows come in: traces by id, and a rare word.
+
+    python benchmarks/lookup.py [--rows 10000000] [--hours 168] [--seconds 30] [--json]
+
+The store is built first (``big_store.py``). Then, while a collector stores 1,000
+records a second: 16 readers, each with a connection of its own, look up traces by id
+without a time window, each five times a second; and one reader asks for a word that
+100 lines of the last day hold, the newest a moment ago, cold (after the servers' caches
+were dropped, where root can) and warm, beside a scan of the same day's rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import statistics
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import big_store
+import psycopg
+from generator import batches
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
+from servers import Servers, servers
+
+from godot_otel import query, queue
+
+READERS, PAUSE_SECONDS = 16, 0.2
+RATE = 1_000
+WORD = "zyzzyva"
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--hours", type=int, default=168)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with servers() as bench:
+        dsn = bench.new_store()
+        seconds = big_store.build(dsn, rows=options.rows, hours=options.hours)
+        if not options.json:
+            print(f"built {options.rows:,} rows over {options.hours} hours in"
+                  f" {seconds:.0f} s", flush=True)  # fmt: skip # one line
+        with bench.collector(dsn):
+            found = measure(bench, dsn, options.seconds)
+    if options.json:
+        print(json.dumps(found))
+        return
+    print("milliseconds        " + "".join(f"{k:>9}" for k in ("p50", "p99", "max")))
+    for name, values in found.items():
+        print(f"{name:<20}" + "".join(f"{value:9.1f}" for value in values))
+
+
+def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
+    """Ask everything once rows come in; median, 99th percentile and maximum."""
+    done = threading.Event()
+    ingest = threading.Thread(target=fill, args=[bench, done])
+    ingest.start()
+    try:
+        took = asyncio.run(look_ups(bench, dsn, traces(dsn), seconds))
+        plant(bench, dsn)
+        return {
+            "trace by id": spread(took),
+            "rare word, cold": spread(asyncio.run(cold_words(bench, dsn))),
+            "rare word, warm": spread(asyncio.run(words(bench, dsn, 20))),
+            "scan of the day": spread(scans(dsn, 2)),
+        }
+    finally:
+        done.set()
+        ingest.join()
+
+
+def fill(bench: Servers, done: threading.Event) -> None:
+    """Add records of now, at a steady rate."""
+    producer = queue.Producer(bench.valkey.url)
+    for entry in batches(10**9, size=RATE // 10, seed=4711):
+        producer.admit(entry)
+        if done.wait(0.1):
+            break
+    producer.close()
+
+
+def traces(dsn: str) -> list[str]:
+    """Trace ids from all over the store."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT trace_id FROM trace_index TABLESAMPLE SYSTEM (2) LIMIT 20000"
+        ).fetchall()
+    found = [trace_id.hex for (trace_id,) in rows]
+    random.Random(1).shuffle(found)
+    return found
+
+
+async def look_ups(
+    bench: Servers, dsn: str, ids: list[str], seconds: float
+) -> list[float]:
+    """Look up traces from many readers, paced; return what each took."""
+    ends, took, left = time.monotonic() + seconds, [], cycle(ids)
+
+    async def work(number: int) -> None:
+        async with query.Reader(dsn, bench.valkey.url) as reader:
+            await asyncio.sleep(number / READERS * PAUSE_SECONDS)
+            await query.trace(reader, query.parse(trace_id=next(left)))  # connects
+            while time.monotonic() < ends:
+                await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
+                began = time.perf_counter()
+                answer = await query.trace(reader, query.parse(trace_id=next(left)))
+                took.append((time.perf_counter() - began) * 1000)
+                assert answer.page.lines
+
+    await asyncio.gather(*map(work, range(READERS)))
+    return took
+
+
+def plant(bench: Servers, dsn: str) -> None:
+    """Have a hundred lines with a rare word stored, over the last day."""
+    producer = queue.Producer(bench.valkey.url)
+    now, day = time.time_ns(), 24 * big_store.HOUR_NS
+    for number in range(100):
+        moment = now - day * number // 101
+        (entry,) = batches(1, seed=number, clock=iter([moment]).__next__)
+        producer.admit(with_word(entry))
+    producer.close()
+    while stored(dsn) < 100:
+        time.sleep(0.1)
+
+
+def with_word(entry: queue.Entry) -> queue.Entry:
+    """The same entry, its one line about the word."""
+    request = ExportLogsServiceRequest.FromString(entry.payload)
+    record = request.resource_logs[0].scope_logs[0].log_records[0]
+    record.body.string_value = f"the {WORD} was seen at {record.time_unix_nano}"
+    return queue.Entry(entry.id, entry.signal, 1, request.SerializeToString())
+
+
+def stored(dsn: str) -> int:
+    """How many lines with the word are there; by the day's rows, without filters."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM logs WHERE time > now() - interval '25 h'"
+            " AND ingested_at > now() - interval '10 min' AND body LIKE %s",
+            [f"%{WORD}%"],
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def words(bench: Servers, dsn: str, times: int) -> list[float]:
+    """Ask for the word over the last day."""
+    took = []
+    async with query.Reader(dsn, bench.valkey.url) as reader:
+        await query.logs(reader, query.parse(since="-1m"), limit=1)  # connects
+        for _ in range(times):
+            filters = query.parse(search=WORD, since="-1d")
+            began = time.perf_counter()
+            page = await query.logs(reader, filters, limit=200)
+            took.append((time.perf_counter() - began) * 1000)
+            assert len(page.lines) == 100, len(page.lines)
+    return took
+
+
+async def cold_words(bench: Servers, dsn: str) -> list[float]:
+    """Ask once, with nothing in any cache where the system lets us."""
+    if os.access(DROP_CACHES, os.W_OK):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+        os.sync()
+        with contextlib.suppress(OSError):  # a container's root may not
+            DROP_CACHES.write_text("3")
+    return await words(bench, dsn, 1)
+
+
+def scans(dsn: str, times: int) -> list[float]:
+    """Scan the last day's rows for the word."""
+    took = []
+    since = datetime.now(UTC) - timedelta(days=1)
+    statement: Any = (
+        "SELECT time, body FROM logs WHERE time >= %s AND body ~* %s"
+        " ORDER BY time DESC LIMIT 200"
+    )
+    with psycopg.connect(dsn) as connection:
+        for _ in range(times):
+            began = time.perf_counter()
+            rows = connection.execute(statement, [since, rf"\m{WORD}\M"]).fetchall()
+            took.append((time.perf_counter() - began) * 1000)
+            assert len(rows) == 100
+    return took
+
+
+def spread(took: list[float]) -> list[float]:
+    """Median, 99th percentile and maximum."""
+    took = sorted(took)
+    return [statistics.median(took), took[int(len(took) * 0.99)], took[-1]]
+
+
+if __name__ == "__main__":
+    main()

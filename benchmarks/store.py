@@ -1,0 +1,103 @@
+"""Bytes a record takes on disk, beside the original design's schema.
+
+    python benchmarks/store.py [--rows 2000000] [--json]
+
+Everything counts: tables, all their indexes, word filters, rollups, the ledger and the
+dictionaries; both stores have the same records, of two hours, and are vacuumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import big_store
+import psycopg
+from original import SCHEMA
+from servers import Servers, servers
+
+HOURS = 2
+OURS = ("logs", "word_filters", "trace_index", "log_counts", "batches")
+DICTIONARIES = ("resources", "scopes", "templates", "emitters")
+COLUMNS = "trace_id, component, level, message, data, created_at"
+
+
+def ours(bench: Servers, rows: int) -> tuple[str, dict[str, float]]:
+    """Fill a store of ours; return its DSN and the bytes a record by table."""
+    dsn = bench.new_store()
+    big_store.build(dsn, rows=rows, hours=HOURS)
+    with psycopg.connect(dsn) as connection:
+        return dsn, {
+            table: size(connection, table) / rows for table in (*OURS, *DICTIONARIES)
+        }
+
+
+def original(bench: Servers, dsn: str, rows: int) -> float:
+    """Copy the rows of *dsn* into the original's schema; return the bytes a record."""
+    other = bench.new_store(migrated=False)
+    with psycopg.connect(other, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+        today = datetime.now(UTC).date()
+        for day in (today - timedelta(n) for n in range(-1, HOURS // 24 + 2)):
+            connection.execute(
+                f"CREATE TABLE logs_{day:%Y%m%d} PARTITION OF logs_original FOR VALUES"
+                f" FROM ('{day} 00:00+00') TO ('{day + timedelta(1)} 00:00+00')"
+            )
+        statement = f"COPY logs_original ({COLUMNS}) FROM STDIN"
+        with connection.cursor().copy(statement) as copy:
+            for data in exported(dsn):
+                copy.write(data)
+        connection.execute("VACUUM (ANALYZE) logs_original")
+        found = connection.execute("SELECT count(*) FROM logs_original").fetchone()
+        assert found == (rows,), found
+        return size(connection, "logs_original") / rows
+
+
+def exported(dsn: str) -> Iterator[memoryview]:
+    """The records as the original kept them."""
+    query = (
+        "SELECT trace_id, service, severity_name(severity), body, attributes, time"
+        " FROM logs ORDER BY seq"
+    )
+    with (
+        psycopg.connect(dsn) as connection,
+        connection.cursor().copy(f"COPY ({query}) TO STDOUT") as copy,
+    ):
+        yield from copy
+
+
+def size(connection: psycopg.Connection, table: str) -> int:
+    """Bytes of a table with its partitions, indexes and all."""
+    row = connection.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)"
+        " FROM (SELECT %s::regclass AS relid UNION"
+        " SELECT relid::regclass FROM pg_partition_tree(%s::regclass)) AS tree",
+        [table, table],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = options.rows // HOURS * HOURS
+    with servers() as bench:
+        dsn, tables = ours(bench, rows)
+        theirs = original(bench, dsn, rows)
+    total = sum(tables.values())
+    if options.json:
+        print(json.dumps({"ours": tables, "sum": total, "original": theirs}))
+        return
+    for table, each in tables.items():
+        print(f"{table:<14}{each:8.1f} bytes a record")
+    print(f"ours {total:.0f}, the original's schema {theirs:.0f},"
+          f" ratio {total / theirs:.2f}")  # fmt: skip # one line of figures
+
+
+if __name__ == "__main__":
+    main()
