@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_PACKAGE = "godot_otel.lean"
+Messages: TypeAlias = dict[str, list[tuple[int, str, Any]]]
+"""Message -> its fields: number, name, type; a trailing * means repeated."""
 
-# message -> (number, name, type); a trailing * means repeated
-_MESSAGES: dict[str, list[tuple[int, str, Any]]] = {
+_MESSAGES: Messages = {
     "Request": [(1, "resource_logs*", "Group")],
     "Group": [
         (1, "resource", _FIELD.TYPE_BYTES),
@@ -45,11 +45,12 @@ _MESSAGES: dict[str, list[tuple[int, str, Any]]] = {
 }
 
 
-def _request() -> Any:
+def declare(package: str, messages: Messages) -> Any:
+    """Make the class of the first message; those it holds come with it."""
     file = descriptor_pb2.FileDescriptorProto(
-        name="godot_otel/lean.proto", package=_PACKAGE, syntax="proto3"
+        name=f"{package}.proto", package=package, syntax="proto3"
     )
-    for message, fields in _MESSAGES.items():
+    for message, fields in messages.items():
         described = file.message_type.add(name=message)
         for number, name, kind in fields:
             field = described.field.add(name=name.rstrip("*"), number=number)
@@ -57,17 +58,17 @@ def _request() -> Any:
             field.label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
             if isinstance(kind, str):
                 field.type = _FIELD.TYPE_MESSAGE
-                field.type_name = f".{_PACKAGE}.{kind}"
+                field.type_name = f".{package}.{kind}"
             else:
                 field.type = kind
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    found = pool.FindMessageTypeByName(f"{_PACKAGE}.Request")
+    found = pool.FindMessageTypeByName(f"{package}.{next(iter(messages))}")
     return message_factory.GetMessageClass(found)
 
 
 # Generated at import, so that types cannot be known to a checker.
-Request: Any = _request()
+Request: Any = declare("godot_otel.lean", _MESSAGES)
 """An ExportLogsServiceRequest; ``Request.FromString(payload)``."""
 Group: TypeAlias = Any
 Scope: TypeAlias = Any
