@@ -75,6 +75,17 @@ def batch_id(now_ms: int | None = None) -> bytes:
     return milliseconds.to_bytes(6, "big") + within.to_bytes(2, "big") + bytes(random)
 
 
+def derived_id(milliseconds: int, digest: bytes) -> bytes:
+    """Make a batch's id from what it holds, for one whose sender mints none.
+
+    A UUIDv7 as well: *milliseconds*, then *digest*, a hash of 10 bytes.
+    """
+    rest = bytearray(digest)
+    rest[0] = 0x70 | rest[0] & 0x0F
+    rest[2] = 0x80 | rest[2] & 0x3F
+    return milliseconds.to_bytes(6, "big") + bytes(rest)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One batch on its way through the queue."""
@@ -86,6 +97,8 @@ class Entry:
     encoding: bytes = b""
     source: bytes = b""
     home: int = 0
+    dead: bytes = b""
+    """Why the payload, no OTLP, is a dead letter from the start."""
 
     def fields(self) -> list[bytes]:
         """The entry's fields and values, alternating, as the contract has them."""
@@ -93,7 +106,7 @@ class Entry:
             b"v", CONTRACT, b"id", self.id, b"home", b"%d" % self.home,
             b"signal", self.signal, b"records", b"%d" % self.records,
             b"encoding", self.encoding, b"source", self.source,
-            b"payload", self.payload,
+            b"payload", self.payload, *([b"dead", self.dead] if self.dead else []),
         ]  # fmt: skip # a field beside its value
 
 
@@ -188,7 +201,8 @@ class Depth:
     admitted_records: int
 
 
-def _options(connect_timeout: float, socket_timeout: float) -> dict[str, Any]:
+def options(connect_timeout: float, socket_timeout: float) -> dict[str, Any]:
+    """Return the options that every client of the queue's server has."""
     return {
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
@@ -216,7 +230,7 @@ class Producer:
     ) -> None:
         try:
             self._redis = redis.Redis.from_url(
-                url, **_options(connect_timeout, socket_timeout)
+                url, **options(connect_timeout, socket_timeout)
             )
         except ValueError as error:
             raise SettingError(f"the queue's URL is malformed: {error}") from None
@@ -322,7 +336,7 @@ class Queue:
         self._limits: dict[Any, Any] = {}
         try:
             # 10 s: a read blocks up to 2 s, and the rest is for a slow server.
-            self._redis = redis.asyncio.Redis.from_url(url, **_options(2.0, 10.0))
+            self._redis = redis.asyncio.Redis.from_url(url, **options(2.0, 10.0))
         except ValueError as error:
             raise SettingError(f"the queue's URL is malformed: {error}") from None
         self._acknowledge = self._redis.register_script(_ACKNOWLEDGE)

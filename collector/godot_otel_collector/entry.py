@@ -55,6 +55,9 @@ def envelope(delivery: queue.Delivered) -> Batch:
         batch.signal, batch.dead = "unknown", [DeadLetter(-1, reason, whole)]
         return batch
     batch.source = _source(fields.get(b"source", b""))
+    if said := fields.get(b"dead"):
+        batch.dead = [DeadLetter(-1, said.decode("utf-8", "replace"), raw)]
+        return batch
     try:
         batch.payload = _unpacked(raw, encoding)
     except PermanentError as error:
