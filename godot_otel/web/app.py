@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from starlette.routing import Mount, Route
 from godot_otel import notify, query
 from godot_otel.errors import GodotError, SettingError, StoreUnreachableError
 from godot_otel.mcp import server as mcp_server
+from godot_otel.web import listening
 from godot_otel.web.guard import Guard
 
 _SHUTDOWN_TIMEOUT = 3  # seconds; a client's open event stream would never end
@@ -66,7 +65,7 @@ async def serve(
     Raises:
         SettingError: the address is not this machine's own, or the port is taken.
     """
-    listening = _listen(host, port)
+    bound = _listen(host, port)
     async with query.Reader(reader_dsn, redis_url, data_dir=data_dir) as reader:
         config = uvicorn.Config(
             build(reader),
@@ -75,16 +74,15 @@ async def serve(
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
         server = uvicorn.Server(config)
-        _stop_on_signals(server)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        listening.stop_on_signals(server)
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
         while not (server.started or serving.done()):
             await asyncio.sleep(0.01)
         if not serving.done():
             with contextlib.suppress(StoreUnreachableError):
                 async with reader.connection():
                     pass
-            name, real = listening.getsockname()[:2]
-            announce(f"http://{f'[{name}]' if ':' in name else name}:{real}/mcp")
+            announce(f"{listening.url(bound)}/mcp")
             notify.ready()
         await serving
         if not server.started:
@@ -92,38 +90,10 @@ async def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        raise SettingError(f"{host!r} is no address; use 127.0.0.1") from None
-    if str(address) not in ("127.0.0.1", "::1"):
+    address = listening.address(host)
+    if not listening.is_loopback(address):
         raise SettingError(
             f"{host} can be reached by others, and there is no sign-in yet:"
             " use 127.0.0.1, and a tunnel or a proxy with one for others"
         )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((str(address), port))
-        listening.listen(128)
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise SettingError(
-            f"port {port} on {host} cannot be used"
-            f" ({getattr(error, 'strerror', None) or error}); choose another with"
-            " --port, 0 for any free one"
-        ) from None
-    return listening
-
-
-def _stop_on_signals(server: uvicorn.Server) -> None:
-    """End with status 0: uvicorn raises the signal again when it has stopped, and
-    what it restored before that is this handler."""
-
-    def stop() -> None:
-        server.should_exit = True
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(RuntimeError, ValueError):  # not the main thread
-            asyncio.get_running_loop().add_signal_handler(name, stop)
+    return listening.listen(address, port)

@@ -7,6 +7,7 @@ by a name that resolves to 127.0.0.1 (DNS rebinding). Host and Origin tell.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,11 +17,21 @@ _HOST = re.compile(_LOOPBACK, re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://" + _LOOPBACK, re.IGNORECASE)
 
 
-class Guard:
-    """Refuses requests to other names (421) and from other sites' pages (403)."""
+def _text(scope: Scope, status: int, sentence: str) -> ASGIApp:
+    return PlainTextResponse(sentence + "\n", status)
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Guard:
+    """Refuses requests to other names (421) and from other sites' pages (403).
+
+    *refusal* makes the answer out of the request's scope, a status and a sentence.
+    """
+
+    def __init__(
+        self, app: ASGIApp, refusal: Callable[[Scope, int, str], ASGIApp] = _text
+    ) -> None:
         self.app = app
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refusal, or hand the request on."""
@@ -32,13 +43,12 @@ class Guard:
             return
         hosts = _header(scope, b"host")
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-            refusal = PlainTextResponse("this server answers on localhost only\n", 421)
+            answer = self._refusal(scope, 421, "this server answers on localhost only")
         elif not all(_ORIGIN.fullmatch(one) for one in _header(scope, b"origin")):
-            refusal = PlainTextResponse("other sites' pages may not ask here\n", 403)
+            answer = self._refusal(scope, 403, "other sites' pages may not ask here")
         else:
-            await self.app(scope, receive, send)
-            return
-        await refusal(scope, receive, send)
+            answer = self.app
+        await answer(scope, receive, send)
 
 
 def _header(scope: Scope, name: bytes) -> list[str]:
