@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,16 @@ def spool_dir(environ: Mapping[str, str] | None = None) -> Path:
     return Path(value("spool_dir", environ) or data_dir(environ) / "spool")
 
 
+def token(text: str) -> str:
+    """Check a secret that is sent in a header: long, and nothing in it needs quoting.
+
+    The message never holds the secret.
+    """
+    if len(text) < 16 or not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text):
+        raise ValueError("expected at least 16 of A-Z a-z 0-9 . _ ~ + / = -")
+    return text
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -172,6 +183,12 @@ SETTINGS: tuple[Setting, ...] = (
         "partition", "GODOT_PARTITION", "partition width", "auto",
         "Width of a partition: auto (hourly up to 8 days of retention), hour or day.",
         one_of("auto", "hour", "day"),
+    ),
+    Setting(
+        "otlp_token", "GODOT_OTLP_TOKEN", "token", None,
+        "What clients must send to the OTLP receiver as `Authorization: Bearer TOKEN`;"
+        " without it, it listens on loopback alone.",
+        token, secret=True,
     ),
     Setting(
         "endpoint", "OTEL_EXPORTER_GODOT_ENDPOINT", "Redis URL", None,

@@ -1,5 +1,6 @@
 """Real processes of the command line, for tests that kill them."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+
+FREE_PORTS = ("--mcp-port", "0", "--redis-port", "0", "--otlp-port", "0")  # of `up`
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -26,17 +29,13 @@ def count(dsn: str, table: str = "logs") -> int:
     return row[0]
 
 
-class CollectorProcess:
-    """``godot-otel collect``, ready when made."""
+class Process:
+    """A command of ours that says when it is ready, ready when made."""
 
-    def __init__(self, folder: Path, redis_url: str, dsn: str, **environ: str) -> None:
-        self.log = folder / "collector.log"
-        ready = folder / f"ready-{time.monotonic_ns()}"
-        environ |= {
-            "GODOT_REDIS_URL": redis_url,
-            "GODOT_POSTGRES_DSN": dsn,
-            "NOTIFY_SOCKET": str(ready),
-        }
+    def __init__(self, log: Path, *arguments: str, **environ: str) -> None:
+        self.log = log
+        ready = log.parent / f"ready-{time.monotonic_ns()}"
+        environ |= {"NOTIFY_SOCKET": str(ready)}
         with (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
             self.log.open("ab") as log,
@@ -44,7 +43,7 @@ class CollectorProcess:
             notified.bind(str(ready))
             notified.settimeout(30)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "godot_otel", "collect"],
+                [sys.executable, "-m", "godot_otel", *arguments],
                 env=os.environ | environ,
                 stdout=log,
                 stderr=log,
@@ -63,3 +62,26 @@ class CollectorProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
+
+
+class CollectorProcess(Process):
+    """``godot-otel collect``."""
+
+    def __init__(self, folder: Path, redis_url: str, dsn: str, **environ: str) -> None:
+        environ |= {"GODOT_REDIS_URL": redis_url, "GODOT_POSTGRES_DSN": dsn}
+        super().__init__(folder / "collector.log", "collect", **environ)
+
+
+class ReceiverProcess(Process):
+    """``godot-otel receive`` on a free port."""
+
+    def __init__(self, folder: Path, redis_url: str, **environ: str) -> None:
+        environ |= {"GODOT_REDIS_URL": redis_url}
+        super().__init__(folder / "receiver.log", "receive", "--port", "0", **environ)
+        self.url = self.lines("ready")[-1]["message"].removeprefix("ready on ")
+        self.port = int(self.url.rpartition(":")[2])
+
+    def lines(self, action: str) -> list[dict[str, str]]:
+        """Its log lines of one action."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [line for line in lines if line["action"] == action]

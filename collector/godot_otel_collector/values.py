@@ -7,6 +7,7 @@ with one key that begins with ``$``. A real key that begins with ``$`` gets anot
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,6 +59,22 @@ def dumps(value: Any) -> bytes:
     if b"\\u0000" in data:
         data = orjson.dumps(_without_nul(value))
     return data
+
+
+def loads(data: bytes) -> Any:
+    """Parse JSON as other programs write it: lone surrogates become ``?``, NaN may be.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            lenient = json.dumps(json.loads(data), ensure_ascii=False)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        return json.loads(lenient.encode("utf-8", "replace"))
 
 
 def _without_nul(value: Any) -> Any:

@@ -22,6 +22,7 @@ SERVER = {
     "down": ("godot_otel.cli.stack", "stop it"),
     "status": ("godot_otel.cli.stack", "say what runs and how full it is"),
     "collect": ("godot_otel.cli.serve", "drain the queue into the store"),
+    "receive": ("godot_otel.cli.serve", "take OTLP over HTTP into the queue"),
     "mcp": ("godot_otel.cli.serve", "serve the store to AI agents"),
     "migrate": ("godot_otel.cli.serve", "create or upgrade the store's schema"),
     "query": ("godot_otel.cli.read", "find log lines"),

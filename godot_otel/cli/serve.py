@@ -1,4 +1,4 @@
-"""The parts on their own, for production: ``migrate``, ``collect`` and ``mcp``."""
+"""The parts on their own: ``migrate``, ``collect``, ``receive`` and ``mcp``."""
 
 from __future__ import annotations
 
@@ -54,14 +54,27 @@ def servers(data_dir: Path | None) -> dict[str, Any]:
         role: running.get(f"postgres_{role}_dsn".replace("_owner", ""))
         for role in ("owner", "writer", "reader")
     }
-    found = {"redis": settings.value("redis_url") or running.get("redis_url"), **dsns}
-    for name, env in (("redis", "GODOT_REDIS_URL"), ("owner", "GODOT_POSTGRES_DSN")):
-        if not found[name]:
-            raise SettingError(
-                f"{env} is not set and no stack runs in {directory}: set it, or start"
-                " one with `godot-otel up`."
-            )
+    found = {"redis": queue_url(data_dir), **dsns}
+    if not found["owner"]:
+        raise _missing("GODOT_POSTGRES_DSN", directory)
     return found
+
+
+def queue_url(data_dir: Path | None) -> str:
+    """Find the queue alone, like ``servers``."""
+    directory = data_dir or settings.data_dir()
+    running = state.read(directory) or {}
+    url = settings.value("redis_url") or running.get("redis_url")
+    if not url:
+        raise _missing("GODOT_REDIS_URL", directory)
+    return str(url)
+
+
+def _missing(env: str, directory: Path) -> SettingError:
+    return SettingError(
+        f"{env} is not set and no stack runs in {directory}: set it, or start one with"
+        " `godot-otel up`."
+    )
 
 
 _data_dir = click.option(
@@ -126,6 +139,35 @@ def collect(data_dir: Path | None) -> None:
         await collector.run()
 
     asyncio.run(run())
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=4318, show_default=True,
+    help="0: any free one; a log line says which.",
+)  # fmt: skip # an option's name and type share a line
+@_data_dir
+def receive(host: str, port: int, data_dir: Path | None) -> None:
+    """Take OTLP over HTTP into the queue until SIGTERM; run as many as you like.
+
+    For every OpenTelemetry SDK: POST /v1/logs, protobuf or JSON, gzip or not; at most
+    16 MiB and 100,000 records a request, 64 requests at once. Where others can reach
+    --host, GODOT_OTLP_TOKEN must be set, and TLS is a proxy's to add.
+    """
+    from godot_otel.redact import Redactor
+    from godot_otel_collector.receiver import server
+
+    log_to_stdout()
+    asyncio.run(
+        server.serve(
+            queue_url(data_dir),
+            host=host,
+            port=port,
+            token=settings.value("otlp_token"),
+            redactor=Redactor(settings.value("redact_keys")),
+        )
+    )
 
 
 @click.command()

@@ -73,7 +73,7 @@ def test_a_command_of_the_servers_names_the_install_that_brings_it(
 def test_with_all_extras_every_command_is_there(everything):
     version = everything.run("godot-otel", "--version")
     assert version.returncode == 0, version.stderr
-    for command in ("up", "migrate", "collect", "mcp", "query", "trace"):
+    for command in ("up", "migrate", "collect", "receive", "mcp", "query", "trace"):
         done = everything.run("godot-otel", command, "--help")
         assert done.returncode == 0, done.stderr
         assert "Usage: godot-otel" in done.stdout
