@@ -17,7 +17,7 @@ from godot_otel.stack import background, summary, waiting
 from godot_otel.stack import down as ending
 from godot_otel.stack import status as standing
 from godot_otel.stack.directory import DataDirectory
-from godot_otel.stack.stack import MCP_PORT, REDIS_PORT, Choices
+from godot_otel.stack.stack import MCP_PORT, OTLP_PORT, REDIS_PORT, Choices
 from godot_otel.stack.up import up as run
 
 _PORT = click.IntRange(0, 65535)
@@ -96,7 +96,7 @@ class Progress:
 @click.option(
     "--otlp-port",
     type=_PORT,
-    help="Accepted for the OTLP receiver to come; nothing listens there yet.",
+    help=f"Port of OTLP/HTTP; default: the last one, at first {OTLP_PORT}; 0: any.",
 )
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
@@ -113,7 +113,11 @@ def up(
     """Start everything on this machine; Ctrl-C ends it and loses nothing."""
     directory = _directory(data_dir)
     if detach:
-        ports = {"--mcp-port": mcp_port, "--redis-port": redis_port}
+        ports = {
+            "--mcp-port": mcp_port,
+            "--redis-port": redis_port,
+            "--otlp-port": otlp_port,
+        }
         arguments = ["--workers", str(workers)]
         for flag, port in ports.items():
             arguments += [flag, str(port)] if port is not None else []
@@ -122,7 +126,7 @@ def up(
     try:
         run(
             directory,
-            Choices(redis_port, mcp_port, workers),
+            Choices(redis_port, mcp_port, otlp_port, workers),
             progress,
             summary=lambda facts: progress.summary(directory, facts),
         )
@@ -189,6 +193,8 @@ def _print_status(facts: dict[str, Any]) -> None:
         address = facts.get(addresses.get(name, ""), "")
         if pids or address:
             print(f"  {name:<10} {address}  {f'pid {pids}' if pids else 'external'}")
+    if facts.get("otlp_url"):  # its process is the last of the collector's
+        print(f"  {'otlp':<10} {facts['otlp_url']}")
     if facts["state"] == "running":
         print(f"  {'queue':<10} {_queue_text(facts['queue'])}")
 

@@ -20,6 +20,7 @@ from godot_otel.stack.servers import Servers, check_redis
 
 REDIS_PORT = 6390
 MCP_PORT = 9060
+OTLP_PORT = 4318
 OURSELVES = (sys.executable, "-m", "godot_otel")
 PROGRAMS_STOP_TIMEOUT = 4.0  # a collector finishes its transaction
 SERVERS_STOP_TIMEOUT = 5.0  # with the programs', within the 10 s that are promised
@@ -31,6 +32,7 @@ class Choices:
 
     redis_port: int | None = None
     mcp_port: int | None = None
+    otlp_port: int | None = None
     workers: int = 1
 
 
@@ -55,6 +57,9 @@ class Stack:
         self._mcp_port = ports.choose(
             choices.mcp_port, known("mcp"), MCP_PORT, flag="--mcp-port"
         )
+        self._otlp_port = ports.choose(
+            choices.otlp_port, known("otlp"), OTLP_PORT, flag="--otlp-port"
+        )
         redis_port = 0
         if settings.value("redis_url", environ) is None:
             redis_port = ports.choose(
@@ -62,13 +67,14 @@ class Stack:
             )
         self._servers = Servers(directory, redis_port, environ)
         self._collectors: list[Program] = []
+        self._receiver: Program | None = None
         self._mcp: Program | None = None
 
     @property
     def parts(self) -> list[Part]:
         """All parts so far, in the order of their start."""
         servers = (self._servers.valkey, self._servers.postgres)
-        programs = (*self._collectors, self._mcp)
+        programs = (*self._collectors, self._receiver, self._mcp)
         return [part for part in (*servers, *programs) if part is not None]
 
     def start(self, wait: Callable[[float], None]) -> None:
@@ -84,6 +90,7 @@ class Stack:
         self._migrate(wait)
         unprivileged.own_folder(self._directory.sockets, 0o700)
         self._start_collectors(wait)
+        self._start_receiver(wait)
         self._start_mcp(wait)
 
     def _start_valkey(self, wait: Callable[[float], None]) -> None:
@@ -134,6 +141,13 @@ class Stack:
             self._start(collector, wait)
             self._announce.works(collector.title, "drains the queue into the store")
 
+    def _start_receiver(self, wait: Callable[[float], None]) -> None:
+        port = str(self._otlp_port)
+        self._receiver = self._program("receiver", "OTLP", ["receive", "--port", port])
+        self._start(self._receiver, wait)
+        self._directory.keys.remember_port("otlp", self._otlp_port)
+        self._announce.works("OTLP", self._otlp_url)
+
     def _start_mcp(self, wait: Callable[[float], None]) -> None:
         port = str(self._mcp_port)
         self._mcp = self._program("mcp", "MCP", ["mcp", "--http", "--port", port])
@@ -158,11 +172,15 @@ class Stack:
     def _mcp_url(self) -> str:
         return f"http://{ports.HOST}:{self._mcp_port}/mcp"
 
+    @property
+    def _otlp_url(self) -> str:
+        return f"http://{ports.HOST}:{self._otlp_port}"
+
     def _pids(self) -> dict[str, list[int]]:
         parts: dict[str, list[Part | None]] = {
             "redis": [self._servers.valkey],
             "postgres": [self._servers.postgres],
-            "collector": [*self._collectors],
+            "collector": [*self._collectors, self._receiver],
             "mcp": [self._mcp],
         }
         return {
@@ -185,7 +203,7 @@ class Stack:
             },
             **self._servers.addresses().state(),
             "mcp_url": self._mcp_url,
-            "otlp_url": None,
+            "otlp_url": self._otlp_url,
             "web_url": None,
         }
         state.write(self._directory.path, facts)
@@ -194,7 +212,7 @@ class Stack:
     def stop(self) -> None:
         """End everything: those who use a thing before the thing."""
         state.remove(self._directory.path)  # first: nobody is sent to what is ending
-        programs = [self._mcp, *self._collectors]
+        programs = [self._mcp, self._receiver, *self._collectors]
         part.stop_all([p for p in programs if p], PROGRAMS_STOP_TIMEOUT)
         servers: list[Part | None] = [self._servers.valkey, self._servers.postgres]
         part.stop_all([p for p in servers if p], SERVERS_STOP_TIMEOUT)

@@ -20,10 +20,13 @@ def lines(directory: Path, facts: dict[str, Any]) -> Iterator[str]:
     yield f"  queue     {bare_redis(facts['redis_url'])}"
     yield f"  store     {bare_postgres(facts['postgres_dsn'])}"
     yield f"  MCP       {facts['mcp_url']}"
+    yield f"  OTLP      {facts['otlp_url']}"
     yield f"  (users and passwords: {directory / state.FILE})"
     yield ""
     yield "Run your application:"
     yield f"  {_environment(directory)}godot-otel run -- flask run"
+    yield "Or let any OpenTelemetry SDK send its logs here:"
+    yield f"  {_exporter_variables(facts['otlp_url'])}"
     yield "Let an AI agent ask, by this entry in its MCP client:"
     entry = {"mcpServers": {"godot-otel": {"type": "http", "url": facts["mcp_url"]}}}
     yield f"  {json.dumps(entry)}"
@@ -35,6 +38,16 @@ def _environment(directory: Path) -> str:
     if directory == settings.default_data_dir().absolute():
         return ""
     return f"GODOT_DATA_DIR={shlex.quote(str(directory))} "
+
+
+def _exporter_variables(url: str) -> str:
+    line = (
+        f"OTEL_EXPORTER_OTLP_ENDPOINT={url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    )
+    if settings.value("otlp_token"):
+        header = "authorization=Bearer%20$GODOT_OTLP_TOKEN"
+        line += f' OTEL_EXPORTER_OTLP_HEADERS="{header}"'
+    return line
 
 
 def _places(directory: Path, facts: dict[str, Any]) -> str:

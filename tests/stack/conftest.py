@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fix_processes import FREE_PORTS
 
 from godot_otel.stack import record
 from godot_otel.stack.directory import DataDirectory
@@ -49,7 +50,7 @@ class Machine:
 
     def up(self, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
         """Start `up` on free ports; return once it is ready."""
-        ports = [] if arguments else ["--mcp-port", "0", "--redis-port", "0"]
+        ports = [] if arguments else FREE_PORTS
         process = self.begin("up", *ports, *arguments, **environ)
         deadline = time.monotonic() + READY_TIMEOUT
         while not self.ready(process.pid):

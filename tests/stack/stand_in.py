@@ -1,4 +1,4 @@
-"""Stands in for our own programs: `collect`, `mcp` and `migrate`, without their work.
+"""Stands in for our own programs, without their work: `collect`, `receive` ...
 
 STAND_IN_FAILS="COMMAND STATUS SENTENCE" makes that command fail so.
 """
@@ -20,7 +20,7 @@ def main(command, *arguments):
         return int(failure[1])
     if command == "migrate":
         return 0
-    if command == "mcp":
+    if command in ("mcp", "receive"):
         server = socket.create_server(("127.0.0.1", int(arguments[-1])))
         server.listen()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

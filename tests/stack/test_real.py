@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import psycopg
 import pytest
+from fix_processes import FREE_PORTS
 
 pytestmark = pytest.mark.slow
 
@@ -19,10 +21,15 @@ def real(new_machine):
 
 
 def test_up_in_the_background_returns_when_everything_works_and_down_ends_it(real):
-    up = real.run("up", "-d", "--mcp-port", "0", "--redis-port", "0")
+    up = real.run("up", "-d", *FREE_PORTS)
     assert up.returncode == 0, up.stdout + up.stderr
     state = real.state()
     assert f"MCP       {state['mcp_url']}" in up.stdout
+    sent = urllib.request.Request(
+        f"{state['otlp_url']}/v1/logs", b"{}", {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(sent) as answer:
+        assert answer.status == 200
     with psycopg.connect(state["postgres_reader_dsn"]) as connection:
         assert connection.execute("SELECT count(*) FROM logs").fetchone() == (0,)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):

@@ -10,7 +10,7 @@ import time
 import psycopg
 import pytest
 import redis
-from fix_processes import wait_until
+from fix_processes import FREE_PORTS, wait_until
 
 from godot_otel import queue
 from godot_otel.stack import processes
@@ -50,7 +50,7 @@ def check_data(state):
 
 
 def test_state_says_where_everything_is_and_its_end_leaves_nothing_behind(machine):
-    up = machine.up("--workers", "2", "--mcp-port", "0", "--redis-port", "0")
+    up = machine.up("--workers", "2", *FREE_PORTS)
     path = machine.path / "state.json"
     state = machine.state()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -59,8 +59,8 @@ def test_state_says_where_everything_is_and_its_end_leaves_nothing_behind(machin
         "postgres_reader_dsn", "mcp_url", "otlp_url", "web_url",
     }  # fmt: skip # as in the contract
     assert set(state["pids"]) == {"redis", "postgres", "collector", "mcp"}
-    assert len(state["pids"]["collector"]) == 2
-    assert state["otlp_url"] is state["web_url"] is None
+    assert len(state["pids"]["collector"]) == 3  # the receiver is the last of them
+    assert state["web_url"] is None
     with psycopg.connect(state["postgres_reader_dsn"]) as connection:
         row = connection.execute("SHOW default_transaction_read_only").fetchone()
         assert row == ("on",)
@@ -96,10 +96,19 @@ def test_each_address_is_announced_once_it_works_with_the_lines_to_paste(new_mac
     kept = f"Kept in {new_machine.path}"
     wait_until(lambda: kept in new_machine.log.read_text(), "the last line")
     said = new_machine.log.read_text()
-    order = ["Valkey  ", "Postgres  ", "Schema  ", "Collector  ", "MCP  ", "Everything"]
+    order = [
+        "Valkey  ", "Postgres  ", "Schema  ", "Collector  ", "OTLP  ", "MCP  ",
+        "Everything",
+    ]  # fmt: skip # one line of them
     assert sorted(order, key=said.index) == order
     assert "godot-otel run -- flask run" in said
     assert new_machine.state()["mcp_url"] in said
+    url = new_machine.state()["otlp_url"]
+    assert (
+        f"OTEL_EXPORTER_OTLP_ENDPOINT={url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+        in said
+    )
+    assert f"otlp       {url}" in new_machine.run("status").stdout
 
 
 def test_a_reader_of_its_output_that_goes_away_does_not_end_it(machine):
@@ -170,11 +179,8 @@ def test_a_part_that_dies_comes_back_and_state_says_its_new_pid(machine):
 def test_a_taken_port_is_named_with_its_flag_and_exits_2(new_machine):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-        for flag, other in (
-            ("--redis-port", "--mcp-port"),
-            ("--mcp-port", "--redis-port"),
-        ):
-            failed = new_machine.run("up", flag, port, other, "0")
+        for flag in ("--redis-port", "--mcp-port", "--otlp-port"):
+            failed = new_machine.run("up", *FREE_PORTS, flag, port)
             assert failed.returncode == 2
             assert f"port {port} is taken" in failed.stderr
             assert flag in failed.stderr
@@ -188,6 +194,7 @@ def test_an_explicit_port_is_remembered(machine):
     machine.up("--workers", "1")
     assert machine.state()["mcp_url"] == known["mcp_url"]
     assert machine.state()["redis_url"] == known["redis_url"]
+    assert machine.state()["otlp_url"] == known["otlp_url"]
 
 
 def test_data_of_another_postgres_exits_2_and_is_not_touched(machine):
@@ -215,8 +222,7 @@ def test_data_of_another_postgres_exits_2_and_is_not_touched(machine):
 def test_a_program_that_cannot_start_ends_up_with_its_own_sentence(
     machine, fails, status, sentence
 ):
-    ports = ["--mcp-port", "0", "--redis-port", "0"]
-    failed = machine.run("up", *ports, STAND_IN_FAILS=fails)
+    failed = machine.run("up", *FREE_PORTS, STAND_IN_FAILS=fails)
     assert failed.returncode == status
     assert sentence in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -225,9 +231,7 @@ def test_a_program_that_cannot_start_ends_up_with_its_own_sentence(
 
 
 def test_sigterm_while_starting_ends_what_was_started(new_machine):
-    ports = ["--mcp-port", "0", "--redis-port", "0"]
-    command = ["up", *ports]
-    process = new_machine.begin(*command)
+    process = new_machine.begin("up", *FREE_PORTS)
     eventually(lambda: "Valkey  " in new_machine.log.read_text())
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
@@ -246,7 +250,7 @@ def test_external_servers_replace_the_embedded_ones_and_are_left_alone(
             "GODOT_REDIS_URL": valkey.url,
             "GODOT_POSTGRES_DSN": postgres.owner_dsn,
         }
-        up = new_machine.up("--mcp-port", "0", **environ)
+        up = new_machine.up(*FREE_PORTS, **environ)
         state = new_machine.state()
         assert state["pids"]["redis"] is state["pids"]["postgres"] is None
         assert state["redis_url"] == valkey.url
@@ -263,7 +267,7 @@ def test_external_servers_replace_the_embedded_ones_and_are_left_alone(
 
 def test_an_external_queue_that_does_not_answer_is_named_without_its_password(machine):
     url = "redis://:secret@127.0.0.1:1/0"
-    failed = machine.run("up", "--mcp-port", "0", GODOT_REDIS_URL=url)
+    failed = machine.run("up", *FREE_PORTS, GODOT_REDIS_URL=url)
     assert failed.returncode == 1
     assert "GODOT_REDIS_URL" in failed.stderr
     assert "secret" not in failed.stderr
