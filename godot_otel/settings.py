@@ -130,6 +130,13 @@ def token(text: str) -> str:
     return text
 
 
+def list_name(text: str) -> str:
+    """Check the name of a Redis list that is not one of ours."""
+    if text.startswith("godot:"):
+        raise ValueError("keys that begin with godot: are this project's own")
+    return text
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -189,6 +196,12 @@ SETTINGS: tuple[Setting, ...] = (
         "What clients must send to the OTLP receiver as `Authorization: Bearer TOKEN`;"
         " without it, it listens on loopback alone.",
         token, secret=True,
+    ),
+    Setting(
+        "legacy_list", "GODOT_LEGACY_LIST", "name of a Redis list", None,
+        "The list that clients of the original system push JSON to, `logs:queue`;"
+        " collectors drain it.",
+        list_name,
     ),
     Setting(
         "endpoint", "OTEL_EXPORTER_GODOT_ENDPOINT", "Redis URL", None,

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
 from godot_otel import notify, queue, store
 from godot_otel.errors import GodotError, StoreUnreachableError
+from godot_otel.redact import Redactor
 from godot_otel_collector.group import Group
+from godot_otel_collector.legacy import Legacy
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.preparer import Preparer
 from godot_otel_collector.reader import Reader
@@ -39,6 +42,8 @@ class Collector:
         writer_dsn: str,
         max_bytes: int = queue.DEFAULT_MAX_BYTES,
         max_records: int = queue.DEFAULT_MAX_RECORDS,
+        legacy_list: str | None = None,
+        redact_keys: Sequence[str] = (),
     ) -> None:
         self._stopping = asyncio.Event()
         self._limits = {"max_bytes": max_bytes, "max_records": max_records}
@@ -49,6 +54,14 @@ class Collector:
         self._writer = Writer(
             writer_dsn, partitions=self._partitions, stopping=self._stopping
         )
+        self._legacy: Legacy | None = None
+        if legacy_list:
+            self._legacy = Legacy(
+                redis_url,
+                legacy_list,
+                redactor=Redactor(redact_keys),
+                stopping=self._stopping,
+            )
         self._ready: asyncio.Queue[Group | None] = asyncio.Queue(maxsize=1)
         self.stored_records = 0
 
@@ -72,6 +85,8 @@ class Collector:
                 tasks.create_task(self._store())
                 tasks.create_task(self._reader.run_reclaim())
                 tasks.create_task(self._maintain())
+                if self._legacy:
+                    tasks.create_task(self._legacy.run())
         except BaseExceptionGroup as errors:
             first = errors.exceptions[0]
             if not isinstance(first, StoppedError):

@@ -132,6 +132,8 @@ def collect(data_dir: Path | None) -> None:
             writer_dsn=found["writer"],
             max_bytes=settings.value("queue_max_bytes"),
             max_records=settings.value("queue_max_records"),
+            legacy_list=settings.value("legacy_list"),
+            redact_keys=settings.value("redact_keys"),
         )
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):

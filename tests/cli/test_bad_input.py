@@ -64,6 +64,7 @@ def test_a_mistyped_setting_stops_every_command_and_the_near_one_is_named(
         ("GODOT_RETENTION_DAYS", "0", "expected 1 to"),
         ("GODOT_PARTITION", "week", "auto, hour, day"),
         ("GODOT_OTLP_TOKEN", PASSWORD[:9], "at least 16"),
+        ("GODOT_LEGACY_LIST", "godot:{0}:batches", "this project's own"),
         ("OTEL_EXPORTER_GODOT_ENDPOINT", PASSWORD, "redis://HOST:PORT/0"),
         ("OTEL_EXPORTER_GODOT_TIMEOUT", "2s", "number of milliseconds"),
         ("OTEL_EXPORTER_GODOT_COMPRESSION", "zip", "none, gzip"),
