@@ -122,7 +122,7 @@ def _varint(data: bytes) -> int | None:
 
 
 def _attribute(pair: KeyValue) -> Attribute:
-    value, fell = cut_value(json_value(pair.value))
+    value, fell = cut_value(json_value(pair.value), key=pair.key)
     key = "$" + pair.key if pair.key.startswith("$") else pair.key
     word = words.attribute_word(key, value) or ""
     special = (pair.key, value, fell) if fell or pair.key in _SPECIAL else None

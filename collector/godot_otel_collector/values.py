@@ -15,6 +15,7 @@ import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 MAX_ATTRIBUTE_BYTES = 8 * 1024
+STACKTRACE = "exception.stacktrace"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _REPLACED = REPLACEMENT.encode()
 
@@ -103,11 +104,21 @@ def cut(value: str, limit: int) -> tuple[str, int]:
     return kept, len(data) - len(kept.encode())
 
 
-def cut_value(value: Any) -> tuple[Any, int]:
-    """Shorten a value above the cap; say how many bytes fell.
+def cut_beginning(value: str, limit: int) -> tuple[str, int]:
+    """Shorten like ``cut``, but keep the end."""
+    data = value.encode()
+    kept = data[-limit:].decode("utf-8", "ignore")
+    return kept, len(data) - len(kept.encode())
 
-    A container above the cap becomes its JSON text, shortened.
+
+def cut_value(value: Any, *, key: str = "") -> tuple[Any, int]:
+    """Shorten the value of *key* above the cap; say how many bytes fell.
+
+    A container above the cap becomes its JSON text, shortened; a stack trace keeps its
+    end, where the error stands.
     """
+    if isinstance(value, str) and key == STACKTRACE:
+        return cut_beginning(value, MAX_ATTRIBUTE_BYTES)
     if isinstance(value, str):
         return cut(value, MAX_ATTRIBUTE_BYTES)
     if isinstance(value, list | dict):

@@ -115,6 +115,16 @@ async def test_nul_bytes_long_bodies_and_long_attributes_are_mended(store_dsn):
     assert second["attributes"]["log.truncated_bytes"] == 80_000 - 65_536 + 808
 
 
+async def test_a_long_stack_trace_keeps_its_end(store_dsn):
+    long = "é" + "at frame\n" * 1000 + "CardDeclined: no money"
+    [row] = await stored(
+        store_dsn, entry(["failed"], attributes={"exception.stacktrace": long})
+    )
+    kept = row["attributes"]["exception.stacktrace"]
+    assert kept == long[-8192:]
+    assert row["attributes"]["log.truncated_bytes"] == len(long.encode()) - 8192
+
+
 async def test_nul_in_every_name_costs_nothing(store_dsn):
     message = request(
         ["x"],
