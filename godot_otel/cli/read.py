@@ -79,7 +79,8 @@ def _say(*sentences: str | None) -> None:
 @click.option("--search", default="", help='Whole words, all of them; "in a row".')
 @click.option(
     "--where", multiple=True,
-    help="key=value key!=value key~regex key>n key<n 'key exists'; up to 8 times.",
+    help="key=value key!=value key~regex key>n key<n 'key exists'; body~regex for the"
+    " line itself; up to 8 times.",
 )  # fmt: skip # one option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1))
 @click.option("--cursor", default="", help="Go on where an earlier answer ended.")

@@ -53,7 +53,7 @@ async def logger_query(
         tuple[str, ...],
         Field(
             description="up to 8 conditions on attributes: key=value key!=value"
-            " key~regex key>n key<n 'key exists'"
+            " key~regex key>n key<n 'key exists'; body~regex: the line itself"
         ),
     ] = (),
     logger: Annotated[str, Field(description="logger name; trailing * allowed")] = "",

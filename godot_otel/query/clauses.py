@@ -68,8 +68,14 @@ def name_clause(clauses: Clauses, column: str, name: str) -> None:
 def _where(clauses: Clauses, condition: Condition) -> None:
     """An attribute of the record counts, else that of its resource.
 
-    Like the negations of other log stores, ``key!=value`` also holds without the key.
+    ``body`` is the line itself, for parts of words and patterns, which filters of
+    words cannot find. Like the negations of other log stores, ``key!=value`` also holds
+    without the key.
     """
+    if condition.key == "body" and condition.operator in ("=", "!=", "~"):
+        operator = "<>" if condition.operator == "!=" else condition.operator
+        clauses.add(f"l.body {operator} %s", condition.value)
+        return
     row = _compare("l.attributes", condition)
     resource = _compare("attributes", condition)
     bound = _values(condition)
@@ -113,7 +119,11 @@ async def filter_words(connection: store.Connection, filters: Filters) -> list[s
     """
     found = filters.text.all_words()
     for condition in filters.where:
-        if condition.operator != "=" or not _in_filters(condition):
+        if (
+            condition.operator != "="
+            or condition.key == "body"
+            or not _in_filters(condition)
+        ):
             continue
         resource = await fetch(
             connection,

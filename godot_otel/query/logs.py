@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,10 +17,17 @@ from godot_otel.query.freshness import Ingest, ingest
 from godot_otel.query.line import COLUMNS, Line, rfc3339
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.search import search_slice
-from godot_otel.query.slices import Slice, ahead, slices, trace_slices, whole_trace_id
+from godot_otel.query.slices import (
+    Pace,
+    Slice,
+    ahead,
+    slices,
+    trace_slices,
+    whole_trace_id,
+)
 
 MAX_LIMIT = 1000
-TIME_BUDGET = 5.0  # seconds after which a search gives what it has, and a cursor
+TIME_BUDGET = 1.5  # seconds after which a search gives what it has, and a cursor
 ORDERS = {"newest": True, "desc": True, "oldest": False, "asc": False}
 
 
@@ -126,9 +133,11 @@ class _Walk:
         """Read up to *size* lines; with them where the time ran out, if it did."""
         found: list[Line] = []
         deadline = time.monotonic() + TIME_BUDGET
+        pace = Pace()
         pieces = ahead(self.pieces, position, newest=self.newest)
         for number, piece in enumerate(pieces):
-            async for lines, edge in self._slice(connection, piece, position, size):
+            steps = self._slice(connection, piece, position, size, pace)
+            async for lines, edge in steps:
                 found += lines
                 if len(found) >= size:
                     return found[:size], None
@@ -146,15 +155,34 @@ class _Walk:
         piece: Slice,
         position: Position | None,
         size: int,
+        pace: Pace,
     ) -> AsyncIterator[tuple[list[Line], Position]]:
-        clauses = keyset(piece, position, newest=self.newest)
-        clauses.extend(self.clauses)
         if self.words:
+            clauses = keyset(piece, position, newest=self.newest)
+            clauses.extend(self.clauses)
             async for step in search_slice(
                 connection, piece, clauses, self.words, self.filters.text, self.newest
             ):
                 yield step
             return
+        # Conditions may be met by few rows: then a slice is scanned bit by bit, so
+        # that the time that a search may take is kept within an hour of many rows.
+        bits: Iterable[Slice] = [piece]
+        if self.clauses.texts and self.filters.trace is None:
+            bits = pace.cut(piece, newest=self.newest)
+        for bit in bits:
+            lines = await self._scan(connection, bit, position, size)
+            yield lines, Position(bit.lower if self.newest else bit.upper)
+
+    async def _scan(
+        self,
+        connection: store.Connection,
+        piece: Slice,
+        position: Position | None,
+        size: int,
+    ) -> list[Line]:
+        clauses = keyset(piece, position, newest=self.newest)
+        clauses.extend(self.clauses)
         # The order's expression is no indexed column: of a trace's few lines none is
         # looked for along the time index.
         column = "l.time" if self.filters.trace is None else "l.time + '0'::interval"
@@ -167,8 +195,7 @@ class _Walk:
             ]
         )  # fmt: skip # the statement as it reads
         rows = await fetch(connection, statement, [*clauses.values, size])
-        end = piece.lower if self.newest else piece.upper
-        yield [Line.of(row) for row in rows], Position(end)
+        return [Line.of(row) for row in rows]
 
 
 def keyset(piece: Slice, position: Position | None, *, newest: bool) -> Clauses:

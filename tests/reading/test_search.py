@@ -113,9 +113,9 @@ async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(
     lines.add(*rows, chunk=8)
     logs = importlib.import_module("godot_otel.query.logs")  # also a function's name
     monkeypatch.setattr(logs, "TIME_BUDGET", 0.0)
-    for search in ("needle", ""):
+    for search, where in (("needle", []), ("", []), ("", ["body~ee?dle"])):
         for order in ("newest", "oldest"):
-            filters = query.parse(search=search, since="-1d")
+            filters = query.parse(search=search, where=where, since="-1d")
             found, cursor, pages = [], "", 0
             while True:
                 page = await query.logs(
@@ -150,6 +150,9 @@ WHERE = [
     (["tag=a=b"], {5}),
     (["nested~inner"], {4}),
     (["nothing=here"], set()),
+    (["body~^[12]$"], {1, 2}),
+    (["body=3"], {3}),
+    (["body!=3", "region=us"], set()),
 ]
 
 
