@@ -29,6 +29,8 @@ SERVER = {
     "trace": ("godot_otel.cli.read", "show one trace"),
     "traces": ("godot_otel.cli.read", "find traces"),
     "stats": ("godot_otel.cli.read", "count lines by level and component"),
+    "canary": ("godot_otel.cli.canary", "send known lines and look for each of them"),
+    "dead-letters": ("godot_otel.cli.dead_letters", "show, resend or delete records"),
 }
 
 

@@ -21,7 +21,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in SERVER:
             return None
         module, _ = SERVER[cmd_name]
-        command = getattr(importlib.import_module(module), cmd_name)
+        command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 
