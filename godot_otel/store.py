@@ -17,7 +17,7 @@ _MALFORMED = (
     "a Postgres URL is malformed: see GODOT_POSTGRES_DSN, GODOT_POSTGRES_WRITER_DSN and"
     " GODOT_POSTGRES_READER_DSN"
 )
-_MIGRATION_LOCK = 0x60D07  # any number that nobody else's program is likely to take
+MIGRATION_LOCK = 0x60D07  # any number that nobody else's program is likely to take
 
 MOST_PARTITIONS = 400
 
@@ -82,11 +82,13 @@ async def migrate(
     dry_run: bool = False,
     retention_days: int | None = None,
     partition: str = "auto",
+    newest: int | None = None,
 ) -> list[str]:
     """Bring the schema up to date, one transaction a migration; name what was applied.
 
     *retention_days* and *partition* (auto, hour or day) are written into the store,
-    which is where the collectors read them; None leaves them as they are.
+    which is where the collectors read them; None leaves them as they are. *newest* is
+    the last migration to apply; None: the last there is.
 
     Safe to run by many at once and again and again. With *dry_run* nothing changes.
 
@@ -95,10 +97,12 @@ async def migrate(
             applied has since been edited.
     """
     async with await connect(dsn, application_name="godot-otel migrate") as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
-        applied = await _applied(connection)
-        await _refuse_newer(connection, applied)
-        pending = [m for m in sql.migrations() if m.number not in applied]
+        await connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        known = await applied(connection)
+        await _refuse_newer(connection, known)
+        pending = [m for m in sql.migrations() if m.number not in known]
+        if newest is not None:
+            pending = [m for m in pending if m.number <= newest]
         if not dry_run:
             for migration in pending:
                 await _apply(connection, migration)
@@ -116,18 +120,19 @@ async def check_schema(connection: Connection) -> None:
         SchemaError: it is missing, older than the program, or says that it needs a
             newer one.
     """
-    applied = await _applied(connection)
-    if not applied:
+    known = await applied(connection)
+    if not known:
         raise SchemaError("the store has no schema yet: run `godot-otel migrate`.")
-    await _refuse_newer(connection, applied)
+    await _refuse_newer(connection, known)
     newest = sql.migrations()[-1]
-    if newest.number not in applied:
+    if newest.number not in known:
         raise SchemaError(
             f"the store's schema lacks {newest.name}: run `godot-otel migrate`."
         )
 
 
-async def _applied(connection: Connection) -> dict[int, str]:
+async def applied(connection: Connection) -> dict[int, str]:
+    """The migrations of a store, by number with their checksums."""
     exists = await one(connection, "SELECT to_regclass('schema_migrations') AS name")
     if exists["name"] is None:
         return {}

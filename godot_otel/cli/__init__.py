@@ -30,6 +30,7 @@ SERVER = {
     "traces": ("godot_otel.cli.read", "find traces"),
     "stats": ("godot_otel.cli.read", "count lines by level and component"),
     "canary": ("godot_otel.cli.canary", "send known lines and look for each of them"),
+    "backup": ("godot_otel.cli.backup", "the store in one file, and back again"),
     "dead-letters": ("godot_otel.cli.dead_letters", "show, resend or delete records"),
 }
 

@@ -1,0 +1,302 @@
+"""``godot-otel backup``: one file of one moment, and a store like the first one."""
+
+import asyncio
+import os
+import stat
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from fix_otlp import entry
+from fix_processes import CollectorProcess, count, wait_until
+
+from godot_otel import cli, query, queue, sql, store
+
+TRACE = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
+
+
+def rows(dsn: str, statement: str, *values: object) -> list[tuple]:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        cursor = connection.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def empty_dsn(postgres) -> Iterator[str]:
+    """A database without a schema."""
+    rows(postgres.dsn("postgres"), "CREATE DATABASE restored")
+    yield postgres.dsn("restored")
+    rows(postgres.dsn("postgres"), "DROP DATABASE restored WITH (FORCE)")
+
+
+@pytest.fixture
+def backup(monkeypatch, capfd):
+    def run(dsn: str, *arguments: str | Path) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with monkeypatch.context() as patched:
+            patched.setenv("GODOT_POSTGRES_DSN", dsn)
+            status = cli.main(["backup", *map(str, arguments)])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def collect(tmp_path, redis_url) -> Iterator:
+    made: list[CollectorProcess] = []
+
+    def start(dsn: str) -> CollectorProcess:
+        made.append(CollectorProcess(tmp_path, redis_url, dsn))
+        return made[-1]
+
+    yield start
+    for one in made:
+        assert one.stop() == 0
+
+
+def drained(producer) -> bool:
+    return producer._redis.xlen(queue.stream_key()) == 0
+
+
+def everything(dsn: str) -> dict[str, list[tuple]]:
+    """What is in each table, whatever partition it is in."""
+    found = {}
+    for (name,) in rows(dsn, sql.query("backup_roots")):
+        if name != "settings":  # xid_base differs by intent
+            found[name] = rows(dsn, f'SELECT t::text FROM "{name}" AS t ORDER BY 1')
+    return found
+
+
+def layout(dsn: str) -> list[tuple]:
+    """Partitions with their bounds, indexes and how their columns are kept."""
+    return rows(
+        dsn,
+        "SELECT c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid),"
+        " array(SELECT attname || attstorage::text || attnotnull FROM pg_attribute"
+        "   WHERE attrelid = c.oid AND attnum > 0 ORDER BY attnum)"
+        " FROM pg_class AS c WHERE relnamespace = 'public'::regnamespace"
+        " ORDER BY c.relname",
+    )
+
+
+def fill(producer, number: int) -> None:
+    bodies = [f"order {number}.{n} paid" for n in range(50)]
+    producer.admit(entry(bodies, trace_id=TRACE, attributes={"plan": f"p{number}"}))
+
+
+def test_a_backup_under_load_is_restored_with_rows_filters_rollups_and_ledger(
+    backup, collect, producer, store_dsn, empty_dsn, tmp_path
+):
+    collector = collect(store_dsn)
+    first = entry(["the first line"])
+    producer.admit(first)
+    producer.admit(queue.Entry(queue.batch_id(), b"logs", 3, b"garbage"))
+    over = threading.Event()
+
+    def load() -> None:
+        number = 0
+        while not over.wait(0.005):
+            fill(producer, number := number + 1)
+
+    busy = threading.Thread(target=load)
+    busy.start()
+    try:
+        wait_until(lambda: count(store_dsn) > 1000, "rows")
+        file = tmp_path / "store.backup"
+        status, out, err = backup(store_dsn, file)
+        assert (status, err) == (0, "")
+        wait_until(lambda: count(store_dsn) > 2000, "rows after the backup")
+    finally:
+        over.set()
+        busy.join()
+    wait_until(lambda: drained(producer), "an empty queue")
+    assert collector.stop() == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob("store*")] == ["store.backup"]
+    assert "dead letters" in out
+
+    status, out, err = backup(empty_dsn, "--restore", file)
+    assert (status, err) == (0, "")
+    before, after = everything(store_dsn), everything(empty_dsn)
+    assert out.startswith(f"restored {len(after['logs']):,} lines in")
+    assert 1000 < len(after["logs"]) < len(before["logs"])
+    for name, held in after.items():
+        if name != "emitters":
+            assert set(held) <= set(before[name]), name
+    # One moment: every batch of the ledger is there whole, and no other row.
+    assert rows(empty_dsn, "SELECT sum(records)::int FROM batches") == [
+        (len(after["logs"]),)
+    ]
+    for counted in (
+        "SELECT sum(n)::int FROM log_counts",
+        "SELECT sum(seq_last - seq_first + 1)::int FROM word_filters",
+    ):
+        assert rows(empty_dsn, counted) == [(len(after["logs"]),)]  # fmt: skip
+    assert len(after["dead_letters"]) == 1
+
+    again = sum(len(held) for held in after.values())
+    collect(empty_dsn)
+    producer.admit(first)
+    producer.admit(entry(["the first after the restore"]))
+    wait_until(lambda: count(empty_dsn) > len(after["logs"]), "the new line")
+    wait_until(lambda: drained(producer), "an empty queue")
+    assert count(empty_dsn) == len(after["logs"]) + 1, again
+
+
+def test_a_restored_store_is_laid_out_like_the_first_and_found_by_search(
+    backup, collect, producer, store_dsn, empty_dsn, tmp_path
+):
+    collector = collect(store_dsn)
+    for number in range(5):
+        fill(producer, number)
+    wait_until(lambda: count(store_dsn) == 250, "rows")
+    assert collector.stop() == 0
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    assert backup(empty_dsn, "--restore", tmp_path / "b")[0] == 0
+    assert everything(empty_dsn) == everything(store_dsn)
+    assert layout(empty_dsn) == layout(store_dsn)
+
+    async def found() -> int:
+        async with query.Reader(empty_dsn) as reader:
+            filters = query.parse(search="3.7 paid", where=["plan=p3"])
+            return len((await query.logs(reader, filters)).lines)
+
+    assert asyncio.run(found()) == 1
+
+
+def test_a_tail_goes_on_above_what_was_restored_and_misses_nothing(
+    backup, collect, producer, store_dsn, empty_dsn, tmp_path
+):
+    # The first store is far ahead of the second one's transaction ids.
+    rows(store_dsn, "UPDATE settings SET xid_base = 3000000000")
+    collector = collect(store_dsn)
+    fill(producer, 1)
+    wait_until(lambda: count(store_dsn) == 50, "rows")
+    assert collector.stop() == 0
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    assert backup(empty_dsn, "--restore", tmp_path / "b")[0] == 0
+    ((newest,),) = rows(empty_dsn, "SELECT max(seq) FROM logs")
+    assert newest >> 20 > 3_000_000_000
+
+    async def after(seq: int) -> list[str]:
+        async with query.Reader(empty_dsn) as reader:
+            tail = await query.logs_after(reader, seq)
+        return [line.body for line in tail.lines]
+
+    assert len(asyncio.run(after(0))) == 50
+    assert asyncio.run(after(newest)) == []
+    collect(empty_dsn)
+    producer.admit(entry(["after the restore"]))
+    wait_until(lambda: count(empty_dsn) == 51, "the new line")
+    assert asyncio.run(after(newest)) == ["after the restore"]
+
+
+def test_nothing_is_overwritten(backup, collect, store_dsn, tmp_path):
+    file = tmp_path / "b"
+    file.write_text("precious")
+    status, out, err = backup(store_dsn, file)
+    assert (status, out) == (2, "")
+    assert err == f"godot-otel: {file} exists: a backup replaces no file\n"
+    assert file.read_text() == "precious"
+    file.unlink()
+    assert backup(store_dsn, file)[0] == 0
+    rows(
+        store_dsn,
+        "INSERT INTO dead_letters VALUES (gen_random_uuid(), 0, 0, 'logs', 'a', '')",
+    )
+    status, out, err = backup(store_dsn, "--restore", file)
+    assert (status, out) == (2, "")
+    assert "the store is not empty (dead_letters): nothing was changed" in err
+    assert count(store_dsn, "dead_letters") == 1
+
+
+def test_a_store_with_a_connected_collector_is_not_filled(
+    backup, collect, store_dsn, new_store, producer, tmp_path
+):
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    busy = new_store()
+    collect(busy)
+    producer.admit(entry(["one"]))
+    wait_until(lambda: count(busy) == 1, "a row")
+    rows(busy, "TRUNCATE logs, batches")
+    status, _, err = backup(busy, "--restore", tmp_path / "b")
+    assert status == 2
+    assert "a collector is connected: stop every collector first" in err
+
+
+def test_a_file_that_was_cut_or_changed_is_refused_and_nothing_changed(
+    backup, collect, producer, store_dsn, new_store, tmp_path
+):
+    collector = collect(store_dsn)
+    fill(producer, 1)
+    wait_until(lambda: count(store_dsn) == 50, "rows")
+    assert collector.stop() == 0
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert backup(store_dsn, whole)[0] == 0
+    target = new_store()
+    before = everything(target)
+
+    data = whole.read_bytes()
+    with zipfile.ZipFile(whole) as archive:
+        place = next(
+            one for one in archive.infolist() if one.filename.startswith("tables/logs_")
+            and one.file_size > 100
+        )  # fmt: skip # one search
+    middle = place.header_offset + 200
+    flipped = data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+    for content in (data[: len(data) // 2], b"no zip", flipped):
+        broken.write_bytes(content)
+        status, out, err = backup(target, "--restore", broken)
+        assert status in (1, 2)
+        assert out == ""
+        assert len(err.splitlines()) == 1, err
+        assert str(broken) in err
+        assert everything(target) == before
+    assert backup(target, "--restore", whole)[0] == 0
+    assert everything(target)["logs"] == everything(store_dsn)["logs"]
+
+
+def test_a_backup_of_a_newer_schema_is_refused(backup, store_dsn, empty_dsn, tmp_path):
+    rows(store_dsn, "INSERT INTO schema_migrations VALUES (9999, '9999_later', 'x')")
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    status, _, err = backup(empty_dsn, "--restore", tmp_path / "b")
+    assert status == 2
+    assert "is of a newer schema (9999)" in err
+    assert rows(empty_dsn, "SELECT to_regclass('logs')") == [(None,)]
+
+
+def test_an_older_backup_is_brought_to_the_schema_of_today(
+    backup, store_dsn, empty_dsn, tmp_path, monkeypatch
+):
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    later = sql.Migration(9999, "9999_later", "CREATE TABLE later (n integer)")
+    known = (*sql.migrations(), later)
+    monkeypatch.setattr(sql, "migrations", lambda: known)
+    assert backup(empty_dsn, "--restore", tmp_path / "b")[0] == 0
+    assert rows(empty_dsn, "SELECT count(*) FROM later") == [(0,)]
+    asyncio.run(store.migrate(store_dsn))
+    status, _, err = backup(store_dsn, "--restore", tmp_path / "b")
+    assert status == 2
+    assert "restore into a new database without a schema" in err
+
+
+def test_a_killed_backup_leaves_no_file_of_that_name(store_dsn, tmp_path):
+    command = [sys.executable, "-m", "godot_otel", "backup", str(tmp_path / "b")]
+    with psycopg.connect(store_dsn) as holder:
+        holder.execute("LOCK TABLE templates IN ACCESS EXCLUSIVE MODE")
+        running = subprocess.Popen(
+            command, env=os.environ | {"GODOT_POSTGRES_DSN": store_dsn}
+        )
+        wait_until((tmp_path / "b.partial").exists, "a file that grows")
+        assert stat.S_IMODE((tmp_path / "b.partial").stat().st_mode) == 0o600
+        running.kill()
+        running.wait()
+    assert not (tmp_path / "b").exists()
+    done = subprocess.run(command, env=os.environ | {"GODOT_POSTGRES_DSN": store_dsn})
+    assert done.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
