@@ -124,10 +124,27 @@ async def check_schema(connection: Connection) -> None:
     if not known:
         raise SchemaError("the store has no schema yet: run `godot-otel migrate`.")
     await _refuse_newer(connection, known)
-    newest = sql.migrations()[-1]
-    if newest.number not in known:
+    check_versions(max(known), 0)
+
+
+def check_versions(newest: int | None, oldest_reader: int) -> None:
+    """Return when a program may work on a schema of these facts.
+
+    *newest* is the number of its newest migration; *oldest_reader* that of the newest
+    one of the oldest program it allows.
+
+    Raises:
+        SchemaError: the schema, or the program, is too old.
+    """
+    ours = sql.migrations()[-1]
+    if (newest or 0) < ours.number:
         raise SchemaError(
-            f"the store's schema lacks {newest.name}: run `godot-otel migrate`."
+            f"the store's schema lacks {ours.name}: run `godot-otel migrate`."
+        )
+    if oldest_reader > ours.number:
+        raise SchemaError(
+            f"the store's schema ({newest}) is newer than this program"
+            f" allows ({ours.number}): upgrade godot-otel."
         )
 
 
@@ -150,11 +167,7 @@ async def _refuse_newer(connection: Connection, applied: dict[int, str]) -> None
     ours = sql.migrations()[-1].number
     if applied and max(applied) > ours:
         row = await one(connection, "SELECT oldest_reader FROM settings")
-        if row["oldest_reader"] > ours:
-            raise SchemaError(
-                f"the store's schema ({max(applied)}) is newer than this program"
-                f" allows ({ours}): upgrade godot-otel."
-            )
+        check_versions(max(applied), row["oldest_reader"])
 
 
 async def _apply(connection: Connection, migration: sql.Migration) -> None:

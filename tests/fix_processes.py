@@ -32,7 +32,13 @@ def count(dsn: str, table: str = "logs") -> int:
 class Process:
     """A command of ours that says when it is ready, ready when made."""
 
-    def __init__(self, log: Path, *arguments: str, **environ: str) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *arguments: str,
+        python: Path | str = sys.executable,
+        **environ: str,
+    ) -> None:
         self.log = log
         ready = log.parent / f"ready-{time.monotonic_ns()}"
         environ |= {"NOTIFY_SOCKET": str(ready)}
@@ -43,7 +49,7 @@ class Process:
             notified.bind(str(ready))
             notified.settimeout(30)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "godot_otel", *arguments],
+                [python, "-m", "godot_otel", *arguments],
                 env=os.environ | environ,
                 stdout=log,
                 stderr=log,

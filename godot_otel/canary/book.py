@@ -6,7 +6,7 @@ time waits any more; until then it may still come, and is late when it does.
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -93,9 +93,6 @@ class Book:
     def as_json(self) -> dict[str, Any]:
         """The counts; latencies are milliseconds, null before the first line."""
         seconds = sorted(self._latencies)
-        cuts = (
-            statistics.quantiles(seconds, n=100) if len(seconds) > 1 else seconds * 99
-        )
         return {
             "sent": self.sent,
             "stored": self.stored,
@@ -103,7 +100,14 @@ class Book:
             "doubled": len(self.doubled),
             "late": self.late,
             "waiting": len(self.waiting),
-            "p50_ms": round(cuts[49] * 1000) if cuts else None,
-            "p99_ms": round(cuts[98] * 1000) if cuts else None,
-            "max_ms": round(self.longest * 1000) if cuts else None,
+            "p50_ms": _milliseconds(seconds, 0.5),
+            "p99_ms": _milliseconds(seconds, 0.99),
+            "max_ms": round(self.longest * 1000) if seconds else None,
         }
+
+
+def _milliseconds(seconds: list[float], part: float) -> int | None:
+    """The smallest of some sorted latencies that *part* of them do not exceed."""
+    if not seconds:
+        return None
+    return round(seconds[math.ceil(len(seconds) * part) - 1] * 1000)

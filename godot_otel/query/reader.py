@@ -27,9 +27,12 @@ QUEUE_TIMEOUT = 0.8
 STATEMENT_TIMEOUT = "10s"  # where the role has none of its own
 
 # One round trip before each answer. Reading stays reading even with the owner's DSN,
-# and a client that gave up cannot leave a statement running for ever.
+# and a client that gave up cannot leave a statement running for ever. The schema may
+# have changed since the last answer.
 _PREPARE = """
-SELECT set_config('TimeZone', 'UTC', false), set_config('jit', 'off', false),
+SELECT (SELECT max(number) FROM schema_migrations),
+       (SELECT oldest_reader FROM settings),
+       set_config('TimeZone', 'UTC', false), set_config('jit', 'off', false),
        set_config('default_transaction_read_only', 'on', false),
        CASE WHEN current_setting('statement_timeout') = '0'
             THEN set_config('statement_timeout', %s, false) END
@@ -79,7 +82,7 @@ class Reader:
             StoreUnreachableError: there is no store, or it does not answer; within
                 3 s, with the time since when and what the queue holds meanwhile.
             TooSlowError: a statement passed its timeout.
-            SchemaError: the database is no store yet.
+            SchemaError: the database is no store yet, or not one for this program.
         """
         pool = await self._open_pool()
         try:
@@ -87,7 +90,8 @@ class Reader:
         except (PoolTimeout, TimeoutError, psycopg.OperationalError):
             raise await self._unreachable() from None
         try:
-            await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
+            facts = await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
+            store.check_versions(*facts[0][:2])
             self._away_since = None
             yield connection
         except psycopg.errors.QueryCanceled:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from godot_otel.stack import record
+from godot_otel.stack.cluster import Cluster
 from godot_otel.stack.directory import DataDirectory
 from godot_otel.stack.servers import Servers
 
@@ -19,12 +20,12 @@ def store_alone(directory: DataDirectory) -> Iterator[str]:
         RunsAlready: `up` runs on the directory.
         SettingError: the data is another major's, or a folder is not ours.
     """
+    Cluster(directory.postgres).check()
     with directory.locked():
         record.end(directory.processes)  # what a killed `up` left behind
         servers = Servers(directory, 0, os.environ)
         postgres = servers.postgres
         assert postgres is not None, "the caller found no GODOT_POSTGRES_DSN"
-        postgres.cluster.check()
 
         def launched() -> None:
             pids = [postgres.pid] if postgres.pid else []

@@ -66,7 +66,8 @@ class Cluster:
         if major != MAJOR:
             raise SettingError(
                 f"{self.data} belongs to Postgres {major} and this is Postgres {MAJOR}:"
-                f" move its data with pg_dump of {major}, or take another directory."
+                " with the release that made it write a `godot-otel backup FILE`, and"
+                " restore that into another directory."
             )
 
     def prepare(self, password: str, log: Path, *, durable: bool) -> None:

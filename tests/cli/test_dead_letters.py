@@ -112,6 +112,15 @@ def test_a_refused_record_is_listed_shown_and_after_the_cure_stored_exactly_once
     assert whole["records"][0]["body"] == hostile
     assert letters("show", "--raw", name)[1].startswith("\n")
 
+    # Sent again too early, it comes back: once, under another id, with its new reason.
+    rows(store_dsn, "UPDATE dead_letters SET reason = 'an earlier one'")
+    assert letters("replay", "--reason", "earlier")[0] == 0
+    wait_until(lambda: count(store_dsn, "dead_letters") == 1, "the letter's return")
+    wait_until(lambda: drained(producer), "an empty queue")
+    (again,) = rows(store_dsn, "SELECT batch_id::text, reason FROM dead_letters")
+    assert again[0] != name.partition("/")[0]
+    assert again[1] == POISONED
+
     mend(store_dsn)
     assert letters("replay") == (0, "sent 1 dead letter to the queue\n", "")
     wait_until(lambda: len(stored(store_dsn)) == 2, "the mended record")
@@ -153,20 +162,6 @@ def test_a_replay_killed_between_sending_and_removing_stores_each_record_once(
     assert count(store_dsn, "dead_letters") == 0
 
 
-def test_what_is_refused_again_comes_back_once_with_its_new_reason(
-    letters, producer, store_dsn, collector
-):
-    poison(store_dsn)
-    set_aside(producer, store_dsn, ["poison"])
-    rows(store_dsn, "UPDATE dead_letters SET reason = 'an earlier one'")
-    assert letters("replay", "--reason", "earlier")[0] == 0
-    wait_until(lambda: count(store_dsn, "dead_letters") == 1, "the letter's return")
-    wait_until(lambda: drained(producer), "an empty queue")
-    (found,) = rows(store_dsn, "SELECT reason, ordinal FROM dead_letters")
-    assert found == (POISONED, 0)
-    assert stored(store_dsn) == []
-
-
 def undecodable() -> LogRecord:
     record = LogRecord(time_unix_nano=time.time_ns(), severity_number=17)
     record.attributes.add(key="order").value.int_value = 7
@@ -194,13 +189,14 @@ def test_a_record_that_does_not_decode_is_shown_as_far_as_it_does(
     )
 
 
-def test_whole_batches_are_replayed_and_what_is_no_batch_is_left(
+def test_whole_batches_are_replayed_however_old_and_what_is_no_batch_is_left(
     letters, producer, store_dsn, collector
 ):
     old = dataclasses.replace(entry(["a", "b"]), id=queue.batch_id(1))
     producer.admit(old)  # from 1970: the ledger knows nothing of that time
     producer._redis.xadd(queue.stream_key(), {"what": "is this"})
     wait_until(lambda: count(store_dsn, "dead_letters") == 2, "dead letters")
+    rows(store_dsn, "UPDATE dead_letters SET at = now() - interval '40 days'")
     status, out, err = letters("replay")
     assert (status, out) == (1, "sent 1 dead letter to the queue\n")
     assert "1 dead letter cannot be sent: no entry of this contract" in err
@@ -208,17 +204,6 @@ def test_whole_batches_are_replayed_and_what_is_no_batch_is_left(
     (left,) = rows(store_dsn, "SELECT reason FROM dead_letters")
     assert left == ("no entry of this contract",)
     assert letters("show", json.loads(letters("list", "--json")[1])["id"])[0] == 0
-
-
-def test_a_letter_older_than_the_ledger_is_replayed_as_new(
-    letters, producer, store_dsn, collector
-):
-    poison(store_dsn)
-    set_aside(producer, store_dsn, ["poison"])
-    mend(store_dsn)
-    rows(store_dsn, "UPDATE dead_letters SET at = now() - interval '40 days'")
-    assert letters("replay")[0] == 0
-    wait_until(lambda: stored(store_dsn) == ["poison"], "the old record")
 
 
 def put(dsn: str, number: int, reason: str, days: int = 0) -> str:
