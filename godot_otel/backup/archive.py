@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -61,13 +61,13 @@ def written(path: Path) -> Iterator[zipfile.ZipFile]:
     """Make the archive *path*: whole or not at all, readable by its owner alone.
 
     Raises:
-        SettingError: there is such a file already.
+        SettingError: there is such a file already, or it cannot be written.
     """
     _refuse(path)
     partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w+b") as file:
             with zipfile.ZipFile(
                 file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL
@@ -77,13 +77,21 @@ def written(path: Path) -> Iterator[zipfile.ZipFile]:
             os.fsync(file.fileno())
         _refuse(path)
         partial.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise SettingError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Let a new name in *folder* outlive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name, too, outlives a crash
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _refuse(path: Path) -> None:

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import psycopg
 from psycopg import sql as compose
 
 from godot_otel import __version__, sql, store
 from godot_otel.backup.archive import Manifest, Table, finish, member, written
-from godot_otel.errors import GodotError
 
 _TOGETHER_BYTES = 1024 * 1024
 
@@ -25,18 +23,14 @@ async def dump(dsn: str, path: Path, step: Callable[[str], None]) -> Manifest:
     Collectors and readers go on meanwhile; only the dropping of old partitions waits.
 
     Raises:
-        SettingError: the file exists, or the schema is not this program's.
-        GodotError: the store gave up on the way; there is no file then.
+        SettingError: the file exists or cannot be written, or the schema is not this
+            program's.
+        psycopg.Error: the store went away; there is no file then.
     """
     async with await store.connect(dsn, application_name="godot-otel backup") as found:
         await store.check_schema(found)
         with written(path) as archive:
-            try:
-                manifest = await _snapshot(found, archive, step)
-            except psycopg.Error as error:
-                raise GodotError(
-                    f"the store ended the backup ({error.sqlstate or type(error)})"
-                ) from None
+            manifest = await _snapshot(found, archive, step)
             finish(archive, manifest)
     return manifest
 

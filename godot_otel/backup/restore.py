@@ -32,7 +32,8 @@ async def restore(dsn: str, path: Path, step: Callable[[str], None]) -> Manifest
 
     Raises:
         SettingError: the file is no backup, or the store is not empty or in use.
-        GodotError: the file is damaged, or the store gave up; nothing was changed.
+        GodotError: the file is damaged; nothing was changed.
+        psycopg.Error: the store went away or refused; nothing was changed.
     """
     with opened(path) as (archive, manifest):
         newest = _check_migrations(path, manifest)
@@ -46,11 +47,6 @@ async def restore(dsn: str, path: Path, step: Callable[[str], None]) -> Manifest
                 raise zipfile.BadZipFile(str(error)) from None
             except psycopg.errors.LockNotAvailable:
                 raise SettingError(f"the store is in use: {_STOP}") from None
-            except psycopg.Error as error:
-                raise GodotError(
-                    f"the store refused the backup ({error.sqlstate or type(error)});"
-                    " nothing was changed"
-                ) from None
     await store.migrate(dsn)
     return manifest
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-_LATENCIES = 100_000  # of the newest lines; a canary may sing for months
+_LATENCIES = 10_000  # of the newest lines; a canary may sing for months
 
 
 @dataclass(slots=True)

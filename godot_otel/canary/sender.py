@@ -20,7 +20,7 @@ NUMBER = "canary.number"
 class Sender:
     """One run of lines; its handler is the exporter's own, attached to nothing else."""
 
-    def __init__(self, endpoint: str | None = None) -> None:
+    def __init__(self, endpoint: str) -> None:
         # A letter first: nothing may take it for a number.
         self.run = f"r{secrets.token_hex(6)}"
         self._provider = LoggerProvider(

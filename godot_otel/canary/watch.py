@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from godot_otel import query, settings
 from godot_otel.canary.book import Book
 from godot_otel.canary.sender import NUMBER, RUN, SERVICE, Sender
-from godot_otel.errors import GodotError, RetryableError, SettingError
+from godot_otel.errors import GodotError, SettingError
 from godot_otel.query.filters import parse
 from godot_otel_exporter.spool import Spool
 
@@ -93,18 +93,15 @@ class Watch:
         if since is None:
             return
         clear, self._clear = self._clear, None
-        # Before the queue is asked: what moves there from the disk is seen here.
-        if self._spooled():
-            self._detour = asked
         try:
+            # Before the queue is asked: what moves there from the disk is seen here.
+            if self._spooled():
+                self._detour = asked
             found, ingest = await self._ask(since - _CLOCKS_SECONDS)
         except SettingError:
             raise  # waiting does not help
-        except RetryableError as error:
-            self._tell(str(error))
-            return
         except GodotError as error:
-            self._tell(f"the store gave no answer: {error}")
+            self._tell(str(error))
             return
         self._looked_back = asked if back else self._looked_back
         self.queued = ingest.queue_depth

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from godot_otel import settings, state
 from godot_otel.backup.archive import Manifest
 from godot_otel.backup.dump import dump
 from godot_otel.backup.restore import restore as fill
+from godot_otel.cli import owner
 from godot_otel.cli.progress import Progress
 from godot_otel.errors import SettingError
 from godot_otel.stack.alone import store_alone
@@ -40,7 +40,7 @@ def backup(file: Path, restore: bool, data_dir: Path | None) -> None:
         work = fill if restore else dump
         verb = "restoring" if restore else "copying"
         path = file.expanduser().absolute()
-        manifest = asyncio.run(
+        manifest = owner.run(
             work(dsn, path, lambda part: progress.show(f"{verb} {part}"))
         )
     if restore:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from godot_otel import query
+from godot_otel import query, state
 from godot_otel.cli.progress import Progress
 from godot_otel.errors import SettingError
 
@@ -59,9 +59,14 @@ def canary(
     from godot_otel.canary.watch import Watch
     from godot_otel_exporter.endpoint import resolve
 
+    running = {}
     if data_dir:
-        os.environ["GODOT_DATA_DIR"] = str(data_dir.expanduser().absolute())
-    if resolve() is None:
+        data_dir = data_dir.expanduser().absolute()
+        os.environ["GODOT_DATA_DIR"] = str(data_dir)  # the spool's, too
+        running = state.read(data_dir) or {}
+    # One pair: a line sent to one stack is not missing from another one's store.
+    endpoint = running.get("redis_url") or resolve()
+    if endpoint is None:
         raise SettingError("no queue: start one with `godot-otel up`")
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
     progress = Progress()
@@ -81,7 +86,7 @@ def canary(
             _print(book.as_json(), as_json=as_json)
 
     async def run() -> Watch:
-        async with query.Reader(data_dir=data_dir) as reader:
+        async with query.Reader(None, endpoint, data_dir=data_dir) as reader:
             watch = Watch(sender, reader, Book(grace), rate, say)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,7 +94,7 @@ def canary(
             await watch.run(math.inf if forever else seconds, step)
             return watch
 
-    sender = Sender()
+    sender = Sender(endpoint)
     try:
         watch = asyncio.run(run())
     finally:

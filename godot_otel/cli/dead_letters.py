@@ -5,7 +5,6 @@ Rows and results go to stdout, what is said about them to stderr.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -19,9 +18,9 @@ from typing import Any, TypeVar
 import click
 
 from godot_otel import store
-from godot_otel.cli import letter_text
+from godot_otel.cli import letter_text, owner
 from godot_otel.cli.progress import Progress
-from godot_otel.cli.serve import owner_dsn, servers
+from godot_otel.cli.serve import servers
 from godot_otel.errors import GodotError, SettingError
 from godot_otel.query.filters import FilterError, moment
 from godot_otel.query.sanitize import line as plain
@@ -239,14 +238,12 @@ def purge(
 def _owner(
     data_dir: Path | None, ask: Callable[[store.Connection], Awaitable[_A]]
 ) -> _A:
-    """Ask the store as its owner; the one place where a command enters asyncio."""
-
     async def run() -> _A:
-        async with await store.connect(owner_dsn(data_dir)) as connection:
+        async with await store.connect(owner.owner_dsn(data_dir)) as connection:
             await store.check_schema(connection)
             return await ask(connection)
 
-    return asyncio.run(run())
+    return owner.run(run())
 
 
 def _ids(names: tuple[str, ...] | list[str]) -> list[tuple[uuid.UUID, int | None]]:

@@ -77,15 +77,6 @@ def _missing(env: str, directory: Path) -> SettingError:
     )
 
 
-def owner_dsn(data_dir: Path | None) -> str:
-    """Find the store as its owner reaches it; the queue need not be known.
-
-    Raises:
-        SettingError: it is in no setting, and no stack runs.
-    """
-    return str(settings.value("postgres_dsn") or servers(data_dir)["owner"])
-
-
 _data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -101,7 +92,7 @@ _data_dir = click.option(
 @_data_dir
 def migrate(dry_run: bool, print_roles: bool, data_dir: Path | None) -> None:
     """Create or upgrade the store's schema, as its owner."""
-    owner = owner_dsn(data_dir)
+    owner = settings.value("postgres_dsn") or servers(data_dir)["owner"]
     if print_roles:
         click.echo(asyncio.run(store.roles_text(owner)))
         return

@@ -17,6 +17,7 @@ from fix_debian import PROGRAMS, DebianPostgres
 from fix_lines import Lines, Row
 from fix_otlp import entry
 from fix_processes import CollectorProcess, count, wait_until
+from psycopg.conninfo import make_conninfo
 
 from godot_otel import cli, query, queue, sql, store
 
@@ -310,3 +311,39 @@ def test_a_killed_backup_leaves_no_file_of_that_name(store_dsn, tmp_path):
     done = subprocess.run(command, env=os.environ | {"GODOT_POSTGRES_DSN": store_dsn})
     assert done.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("more", [(), ("--restore",)])
+def test_a_file_that_cannot_be_used_is_one_sentence(backup, store_dsn, tmp_path, more):
+    status, out, err = backup(store_dsn, *more, tmp_path / "nowhere" / "b")
+    assert (status, out) == (2, "")
+    assert err.endswith(": No such file or directory\n")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_disk_that_is_full_leaves_no_file(store_dsn, tmp_path):
+    Lines(store_dsn).add(*(Row(f"line {n}") for n in range(50)))
+    command = f"ulimit -f 1; exec {sys.executable} -m godot_otel backup {tmp_path}/b"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True,
+        env=os.environ | {"GODOT_POSTGRES_DSN": store_dsn},
+    )  # fmt: skip # one command
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == (
+        f"godot-otel: {tmp_path}/b cannot be written: File too large\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_is_not_the_owner_is_told_so(backup, store_dsn, tmp_path):
+    stranger = make_conninfo(store_dsn, user="nobody_backup", password="x")
+    rows(store_dsn, "CREATE ROLE nobody_backup LOGIN PASSWORD 'x'")
+    try:
+        rows(store_dsn, "GRANT SELECT ON settings, schema_migrations TO nobody_backup")
+        status, out, err = backup(stranger, tmp_path / "b")
+        assert (status, out) == (2, "")
+        assert "must name the owner of the store's tables" in err
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        rows(store_dsn, "DROP OWNED BY nobody_backup")
+        rows(store_dsn, "DROP ROLE nobody_backup")
