@@ -64,6 +64,7 @@ def _store(data_dir: Path | None, *, restore: bool) -> Iterator[str]:
         raise SettingError(
             f"GODOT_POSTGRES_DSN is not set and there is no store in {path}"
         )
+    click.echo("starting Postgres alone", err=True)
     with store_alone(directory) as alone:
         yield alone
 

@@ -86,7 +86,7 @@ def _list(
     found, counts = _owner(data_dir, ask)
     if as_json:
         for one in found:
-            print(json.dumps(one.as_json(), ensure_ascii=False))
+            print(json.dumps(one.as_json()))
     else:
         letter_text.table(found)
     total = _total(counts)
@@ -150,7 +150,7 @@ def show(name: str, raw: bool, as_json: bool, data_dir: Path | None) -> None:
     for one in found:
         if as_json:
             whole = one.as_whole_json(_JSON_RECORDS)
-            print(json.dumps(whole, ensure_ascii=False))
+            print(json.dumps(whole))
         else:
             letter_text.whole(one)
 

@@ -20,6 +20,7 @@ from fix_processes import CollectorProcess, count, wait_until
 from psycopg.conninfo import make_conninfo
 
 from godot_otel import cli, query, queue, sql, store
+from godot_otel.stack.directory import DataDirectory
 
 TRACE = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
 
@@ -347,3 +348,26 @@ def test_who_is_not_the_owner_is_told_so(backup, store_dsn, tmp_path):
     finally:
         rows(store_dsn, "DROP OWNED BY nobody_backup")
         rows(store_dsn, "DROP ROLE nobody_backup")
+
+
+def test_the_embedded_store_is_filled_and_copied_while_nothing_runs(
+    backup, store_dsn, server_folder, tmp_path, monkeypatch
+):
+    Lines(store_dsn).add(*(Row(f"line {n}") for n in range(10)))
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    directory = DataDirectory(server_folder / "alone")
+    monkeypatch.setenv("GODOT_DATA_DIR", str(directory.path))
+    status, _, err = backup("", tmp_path / "c")
+    assert status == 2
+    assert f"there is no store in {directory.path}" in err
+    try:
+        status, out, err = backup("", "--restore", tmp_path / "b")
+        assert out.startswith("restored 10 lines"), err
+        assert backup("", tmp_path / "c")[1].startswith(f"wrote {tmp_path}/c: 10 lines")
+        assert not directory.processes.exists()
+        with directory.locked():
+            status, _, err = backup("", "--restore", tmp_path / "b")
+        assert status == 1
+        assert "runs already" in err
+    finally:
+        directory.wipe()

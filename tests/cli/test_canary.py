@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,25 +43,34 @@ def environ(redis_url, store_dsn, tmp_path) -> dict[str, str]:
 def collect(tmp_path, redis_url, store_dsn) -> Iterator:
     made: list[CollectorProcess] = []
 
-    def start() -> None:
+    def start() -> CollectorProcess:
         made.append(CollectorProcess(tmp_path, redis_url, store_dsn))
+        return made[-1]
 
     yield start
     for one in made:
+        one.process.send_signal(signal.SIGCONT)
         assert one.stop() == 0
 
 
 def test_on_a_sound_pipeline_nothing_is_missing_or_doubled(environ, collect):
     collect()
+    forever = Canary(environ, "--forever", "--rate", "5")
     status, counts, err = Canary(environ, "--rate", "50", "--seconds", "1").end()
     assert (status, err) == (0, "")
     assert 0 < counts["p50_ms"] <= counts["p99_ms"] <= counts["max_ms"]
     expected = {"sent": 50, "stored": 50, "missing": 0, "doubled": 0, "late": 0}
     assert counts | expected == counts
     assert counts["waiting"] == 0
+    forever.process.send_signal(signal.SIGINT)
+    status, counts, err = forever.end()
+    assert (status, err) == (0, "")
+    assert counts["stored"] > 0
 
 
 def test_a_planted_loss_and_a_planted_double_are_found(environ, producer, collect):
+    collector = collect()
+    collector.process.send_signal(signal.SIGSTOP)
     canary = Canary(environ, "--rate", "20", "--seconds", "2", "--grace", "4")
     client = producer._redis
     stream = queue.stream_key()
@@ -69,7 +79,7 @@ def test_a_planted_loss_and_a_planted_double_are_found(environ, producer, collec
     client.xdel(stream, gone)
     again = queue.Entry(queue.batch_id(), b"logs", int(first[b"records"]), b"")
     producer.admit(dataclasses.replace(again, payload=first[b"payload"]))
-    collect()
+    collector.process.send_signal(signal.SIGCONT)
     status, counts, err = canary.end()
     assert status == 1
     assert counts["missing"] == int(lost[b"records"]) > 0
