@@ -14,7 +14,7 @@ from godot_otel.query import age
 from godot_otel.query.sanitize import block, shorten
 from godot_otel.query.sanitize import line as plain
 from godot_otel.query.sanitize import value as cleaned
-from godot_otel_collector.letter import WHOLE, Letter
+from godot_otel_collector.letter import FOREIGN, WHOLE, Letter
 
 _MOST_RECORDS = 5
 _MOST_CHARACTERS = 8000
@@ -53,9 +53,8 @@ def whole(one: Letter) -> None:
     """Print all of one letter: why, its records as far as they decode, its bytes."""
     when = f"{one.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     print(f"{one.name}  {plain(one.reason)}")
-    what = "a batch as a whole" if one.ordinal == WHOLE else f"record {one.ordinal}"
     print(f"  set aside  {when}, {age(datetime.now(UTC) - one.at)} ago")
-    print(f"  what       {what} of {plain(one.signal)}, {size(len(one.payload))}")
+    print(f"  what       {_what(one)}, {size(len(one.payload))}")
     records = one.count()
     if not records:
         print("  nothing of it decodes")
@@ -64,6 +63,14 @@ def whole(one: Letter) -> None:
     if records > _MOST_RECORDS:
         print(f"  ... {records - _MOST_RECORDS:,} records more (--json)")
     _bytes(one.payload)
+
+
+def _what(one: Letter) -> str:
+    if one.signal == FOREIGN:
+        return "an entry that is no batch of ours, as it came"
+    if one.ordinal == WHOLE:
+        return f"a whole batch of {plain(one.signal)}"
+    return f"record {one.ordinal} of its batch of {plain(one.signal)}"
 
 
 def _record(record: dict[str, Any]) -> None:
