@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -39,6 +41,14 @@ def migrations() -> tuple[Migration, ...]:
         Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text())
         for file in sorted(files, key=lambda file: file.name)
     )
+
+
+@cache
+def tables() -> list[str]:
+    """The tables that migrations make: ours, whatever else a database holds."""
+    texts = (migration.text for migration in migrations())
+    found = (re.findall(r"^CREATE TABLE (\w+)", text, re.MULTILINE) for text in texts)
+    return sorted(itertools.chain.from_iterable(found))
 
 
 @cache

@@ -169,5 +169,6 @@ async def _copy(
 
 
 async def _rows(connection: store.Connection, name: str) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(cast(Any, sql.query(name)))
+    statement = cast(Any, sql.query(name))
+    cursor = await connection.execute(statement, {"ours": sql.tables()})
     return cast("list[tuple[Any, ...]]", await cursor.fetchall())

@@ -50,7 +50,8 @@ class Watch:
         deadline = math.inf
         try:
             while not self.stopping.is_set():
-                over = time.time() > deadline
+                begun = time.time()
+                over = begun > deadline
                 await self._look(back=over)
                 step(self.book)
                 if singing.done():
@@ -58,7 +59,8 @@ class Watch:
                     deadline = min(deadline, time.time() + self.book.grace)
                     if over or not self.book.waiting:
                         break
-                await self._pause(_POLL_SECONDS)
+                # A store that answers slowly is not asked all the time.
+                await self._pause(max(_POLL_SECONDS, 3 * (time.time() - begun)))
             if not self.trouble:
                 await self._look(back=True)  # once more for what is doubled
         finally:

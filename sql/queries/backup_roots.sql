@@ -1,5 +1,5 @@
--- The tables that hold what the partitions do not; locked with their partitions.
+-- Those of our tables that exist; locked with their partitions.
 SELECT relname::text FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace
-    AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'schema_migrations'
+    AND relname = ANY(%(ours)s) AND relkind IN ('r', 'p')
 ORDER BY relname;

@@ -1,5 +1,5 @@
--- Every table with rows of its own, the partitions after the others. A partition that
--- retention has begun to detach is as good as gone.
+-- Every table of ours with rows of its own, the partitions after the others. A partition
+-- that retention has begun to detach is as good as gone.
 SELECT
     part.relname::text AS name,
     (
@@ -12,8 +12,7 @@ SELECT
 FROM pg_class AS part
 LEFT JOIN pg_inherits ON inhrelid = part.oid AND NOT inhdetachpending
 LEFT JOIN pg_class AS whole ON whole.oid = inhparent
-WHERE part.relnamespace = current_schema()::regnamespace
-    AND part.relkind = 'r' AND part.relname <> 'schema_migrations'
+WHERE part.relnamespace = current_schema()::regnamespace AND part.relkind = 'r'
     AND part.relispartition = (inhrelid IS NOT NULL)
-    AND (part.relispartition OR part.relname NOT IN (SELECT name FROM partitions))
+    AND coalesce(whole.relname, part.relname) = ANY(%(ours)s)
 ORDER BY whole.relname NULLS FIRST, part.relname;

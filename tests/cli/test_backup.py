@@ -20,6 +20,7 @@ from fix_processes import CollectorProcess, count, wait_until
 from psycopg.conninfo import make_conninfo
 
 from godot_otel import cli, query, queue, sql, store
+from godot_otel.stack.cluster import Cluster
 from godot_otel.stack.directory import DataDirectory
 
 TRACE = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
@@ -71,7 +72,7 @@ def drained(producer) -> bool:
 def everything(dsn: str) -> dict[str, list[tuple]]:
     """What is in each table, whatever partition it is in."""
     found = {}
-    for (name,) in rows(dsn, sql.query("backup_roots")):
+    for name in sql.tables():
         if name != "settings":  # xid_base differs by intent
             found[name] = rows(dsn, f'SELECT t::text FROM "{name}" AS t ORDER BY 1')
     return found
@@ -225,6 +226,24 @@ def test_a_tail_goes_on_above_what_was_restored_and_misses_nothing(
     assert asyncio.run(after(newest)) == ["after the restore"]
 
 
+def test_tables_of_others_are_neither_copied_nor_touched(
+    backup, store_dsn, new_store, tmp_path
+):
+    found = rows(
+        store_dsn,
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
+        " AND NOT relispartition AND relnamespace = 'public'::regnamespace",
+    )
+    assert {name for (name,) in found} == {*sql.tables(), "schema_migrations"}
+    target = new_store()
+    for dsn, text in ((store_dsn, "here"), (target, "there")):
+        rows(dsn, f"CREATE TABLE theirs AS SELECT '{text}' AS text")
+    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    assert "theirs" not in str(zipfile.ZipFile(tmp_path / "b").namelist())
+    assert backup(target, "--restore", tmp_path / "b")[0] == 0
+    assert rows(target, "SELECT text FROM theirs") == [("there",)]
+
+
 def test_nothing_is_overwritten(backup, store_dsn, tmp_path):
     file = tmp_path / "b"
     file.write_text("precious")
@@ -369,5 +388,9 @@ def test_the_embedded_store_is_filled_and_copied_while_nothing_runs(
             status, _, err = backup("", "--restore", tmp_path / "b")
         assert status == 1
         assert "runs already" in err
+        (Cluster(directory.postgres).data / "PG_VERSION").write_text("16\n")
+        status, _, err = backup("", tmp_path / "d")
+        assert status == 2
+        assert "belongs to Postgres 16" in err
     finally:
         directory.wipe()

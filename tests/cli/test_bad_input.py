@@ -10,7 +10,8 @@ from godot_otel import cli
 
 COMMANDS = [
     ["query"], ["trace", "--last"], ["status"], ["up"], ["collect"], ["mcp"],
-    ["migrate", "--dry-run"], ["run", "--", "true"],
+    ["migrate", "--dry-run"], ["run", "--", "true"], ["canary"], ["backup", "b"],
+    ["dead-letters", "list"],
 ]  # fmt: skip # one command line each
 PASSWORD = "geheim-7731"
 
