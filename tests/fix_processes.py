@@ -50,6 +50,7 @@ class Process:
             notified.settimeout(30)
             self.process = subprocess.Popen(
                 [python, "-m", "godot_otel", *arguments],
+                cwd=self.log.parent,  # another Python must not find the checkout first
                 env=os.environ | environ,
                 stdout=log,
                 stderr=log,
