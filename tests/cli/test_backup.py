@@ -239,7 +239,8 @@ def test_tables_of_others_are_neither_copied_nor_touched(
     for dsn, text in ((store_dsn, "here"), (target, "there")):
         rows(dsn, f"CREATE TABLE theirs AS SELECT '{text}' AS text")
     assert backup(store_dsn, tmp_path / "b")[0] == 0
-    assert "theirs" not in str(zipfile.ZipFile(tmp_path / "b").namelist())
+    with zipfile.ZipFile(tmp_path / "b") as archive:
+        assert "theirs" not in str(archive.namelist())
     assert backup(target, "--restore", tmp_path / "b")[0] == 0
     assert rows(target, "SELECT text FROM theirs") == [("there",)]
 
