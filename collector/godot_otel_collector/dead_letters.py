@@ -19,7 +19,7 @@ from psycopg import sql as compose
 
 from godot_otel import queue, sql, store
 from godot_otel.errors import RetryableError
-from godot_otel_collector.letter import FOREIGN, Letter
+from godot_otel_collector.letter import Letter
 from godot_otel_collector.partitions import LEDGER_DAYS
 
 Key = tuple[uuid.UUID, int]
@@ -110,8 +110,8 @@ class Replayed:
     """What a replay did so far."""
 
     sent: int = 0
-    foreign: int = 0
-    """No batches of the contract: there is nothing to send."""
+    unfit: int = 0
+    """Those that hold no batch: there is nothing to send."""
     why: str = ""
     """Why the queue took no more."""
 
@@ -132,8 +132,8 @@ async def replay(
         await _renew(connection, together)
         try:
             for letter in await _load(connection, together):
-                if letter.signal == FOREIGN:
-                    done.foreign += 1
+                if not letter.sendable:
+                    done.unfit += 1
                     continue
                 producer.admit(entry(letter))
                 sent.append((letter.batch_id, letter.ordinal))
@@ -161,12 +161,9 @@ def entry(letter: Letter) -> queue.Entry:
 
 
 def replay_id(letter: Letter) -> bytes:
-    """A UUIDv7 of the letter's time, with a hash of its name for the random bits."""
+    """The id of that batch: the letter's time, and a hash of its name."""
     named = hashlib.blake2b(letter.name.encode(), digest_size=10).digest()
-    bits = int.from_bytes(named, "big")
-    bits = bits & 0x0FFF_3FFF_FFFF_FFFF_FFFF | 0x7000_8000_0000_0000_0000
-    minted = round(letter.at.timestamp() * 1000)
-    return minted.to_bytes(6, "big") + bits.to_bytes(10, "big")
+    return queue.derived_id(round(letter.at.timestamp() * 1000), named)
 
 
 async def _renew(connection: store.Connection, which: Sequence[Key]) -> None:

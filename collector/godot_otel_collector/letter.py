@@ -51,6 +51,11 @@ class Letter:
         return self.payload.startswith(_GZIP)
 
     @property
+    def sendable(self) -> bool:
+        """Whether there is a batch in it; of a packed one nobody can say."""
+        return self.signal != FOREIGN and (self.packed or self.count() > 0)
+
+    @property
     def service(self) -> str:
         """The service of its first record; empty where that cannot be read."""
         return next((found["service"] for found in self.records()), "")

@@ -185,15 +185,15 @@ def replay(names: tuple[str, ...], reason: str, data_dir: Path | None) -> int:
         _say("no dead letter is chosen")
         return 0
     print(f"sent {letter_text.counted(done.sent)} to the queue", flush=True)
-    if done.foreign:
+    if done.unfit:
         _say(
-            f"{letter_text.counted(done.foreign)} cannot be sent: no entry of this"
-            " contract (`show --raw` gives the bytes)"
+            f"{letter_text.counted(done.unfit)} cannot be sent: no batch is in there"
+            " (`show --raw` gives the bytes)"
         )
     if done.why:
-        left = letter_text.counted(max(0, total - done.sent - done.foreign))
+        left = letter_text.counted(max(0, total - done.sent - done.unfit))
         _say(f"{left} not sent yet: {done.why}")
-    return 1 if done.why or done.foreign else 0
+    return 1 if done.why or done.unfit else 0
 
 
 @dead_letters.command()

@@ -195,15 +195,18 @@ def test_whole_batches_are_replayed_however_old_and_what_is_no_batch_is_left(
     old = dataclasses.replace(entry(["a", "b"]), id=queue.batch_id(1))
     producer.admit(old)  # from 1970: the ledger knows nothing of that time
     producer._redis.xadd(queue.stream_key(), {"what": "is this"})
-    wait_until(lambda: count(store_dsn, "dead_letters") == 2, "dead letters")
+    oops = queue.Entry(queue.batch_id(), b"logs", 1, b"{oops", dead=b"no JSON object")
+    producer.admit(oops)  # as the list of the original system's clients brings it
+    wait_until(lambda: count(store_dsn, "dead_letters") == 3, "dead letters")
     rows(store_dsn, "UPDATE dead_letters SET at = now() - interval '40 days'")
     status, out, err = letters("replay")
     assert (status, out) == (1, "sent 1 dead letter to the queue\n")
-    assert "1 dead letter cannot be sent: no entry of this contract" in err
+    assert "2 dead letters cannot be sent: no batch is in there" in err
     wait_until(lambda: len(stored(store_dsn)) == 2, "the batch of another time")
-    (left,) = rows(store_dsn, "SELECT reason FROM dead_letters")
-    assert left == ("no entry of this contract",)
-    assert letters("show", json.loads(letters("list", "--json")[1])["id"])[0] == 0
+    left = rows(store_dsn, "SELECT reason FROM dead_letters ORDER BY 1")
+    assert left == [("no JSON object",), ("no entry of this contract",)]
+    for line in letters("list", "--json")[1].splitlines():
+        assert "nothing of it decodes" in letters("show", json.loads(line)["id"])[1]
 
 
 def put(dsn: str, number: int, reason: str, days: int = 0) -> str:
@@ -281,7 +284,10 @@ def test_a_full_queue_keeps_the_rest_and_says_so(
     letters, producer, redis_url, store_dsn
 ):
     put(store_dsn, 1, "a")
-    producer._redis.hset(queue.meta_key(), mapping={"max_bytes": 1, "v": 1})
+    payload = request(["x"]).SerializeToString()
+    rows(store_dsn, "UPDATE dead_letters SET payload = %s", payload)
+    limit = len(payload) + 1  # room for one
+    producer._redis.hset(queue.meta_key(), mapping={"max_bytes": limit, "v": 1})
     status, out, err = letters("replay")
     assert (status, out) == (1, "sent 1 dead letter to the queue\n")
     assert err == "1 dead letter not sent yet: the queue is full (bytes)\n"
