@@ -187,6 +187,12 @@ SETTINGS: tuple[Setting, ...] = (
         whole(1, 3650),
     ),
     Setting(
+        "retention_bytes", "GODOT_RETENTION_BYTES", _BYTES, None,
+        "How many bytes the store's partitions may take before the oldest go; 0: any"
+        " number; default: 10 GB for the embedded store, any for another.",
+        whole(0, 1 << 50),
+    ),
+    Setting(
         "partition", "GODOT_PARTITION", "partition width", "auto",
         "Width of a partition: auto (hourly up to 8 days of retention), hour or day.",
         one_of("auto", "hour", "day"),

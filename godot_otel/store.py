@@ -81,14 +81,16 @@ async def migrate(
     *,
     dry_run: bool = False,
     retention_days: int | None = None,
+    retention_bytes: int | None = None,
     partition: str = "auto",
     newest: int | None = None,
 ) -> list[str]:
     """Bring the schema up to date, one transaction a migration; name what was applied.
 
-    *retention_days* and *partition* (auto, hour or day) are written into the store,
-    which is where the collectors read them; None leaves them as they are. *newest* is
-    the last migration to apply; None: the last there is.
+    *retention_days* with *partition* (auto, hour or day), and *retention_bytes* (0: no
+    limit) are written into the store, which is where the collectors read them; None
+    leaves them as they are. *newest* is the last migration to apply; None: the last
+    there is.
 
     Safe to run by many at once and again and again. With *dry_run* nothing changes.
 
@@ -110,6 +112,10 @@ async def migrate(
             await connection.execute(cast(Any, sql.query("raise_xid_base")))
             if retention_days is not None:
                 await _keep(connection, retention_days, partition)
+            if retention_bytes is not None:
+                await connection.execute(
+                    "UPDATE settings SET retention_bytes = %s", [retention_bytes]
+                )
         return [migration.name for migration in pending]
 
 
@@ -223,9 +229,13 @@ async def _keep(connection: Connection, days: int, partition: str) -> None:
     width = partition if partition != "auto" else "hour" if days <= 8 else "day"
     partitions = days * (24 if width == "hour" else 1)
     if partitions > MOST_PARTITIONS:
+        fits = days <= MOST_PARTITIONS
+        way_out = (
+            "GODOT_PARTITION=day" if fits else "GODOT_RETENTION_DAYS to fewer days"
+        )
         raise SettingError(
-            f"{days} days in partitions of an {width} make {partitions}, and planning"
-            f" slows down beyond {MOST_PARTITIONS}: set GODOT_PARTITION=day."
+            f"{days} days in partitions of one {width} make {partitions}, and planning"
+            f" slows down beyond {MOST_PARTITIONS}: set {way_out}."
         )
     await connection.execute(
         "UPDATE settings SET retention_days = %s, partition_width = %s", [days, width]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import RedisError
 
@@ -18,6 +18,7 @@ from godot_otel.errors import GodotError, StoreUnreachableError
 from godot_otel.redact import Redactor
 from godot_otel_collector.group import Group
 from godot_otel_collector.legacy import Legacy
+from godot_otel_collector.maintenance import Maintenance
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.preparer import Preparer
 from godot_otel_collector.reader import Reader
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 _GROUP_RECORDS = 20_000
 _GROUP_BYTES = 8 * 1024 * 1024
 _GROUP_ENTRIES = 2_000  # those that bring counters alone have neither records nor bytes
-_MAINTENANCE_SECONDS = 60.0
+_AHEAD_SECONDS = 60.0
 
 
 class Collector:
@@ -50,6 +51,7 @@ class Collector:
         self._owner_dsn = owner_dsn
         self._queue = queue.Queue(redis_url)
         self._partitions = Partitions(owner_dsn)
+        self._maintenance = Maintenance(owner_dsn, source=self._queue)
         self._reader = Reader(self._queue, stopping=self._stopping)
         self._writer = Writer(
             writer_dsn, partitions=self._partitions, stopping=self._stopping
@@ -84,6 +86,7 @@ class Collector:
                 tasks.create_task(self._intake())
                 tasks.create_task(self._store())
                 tasks.create_task(self._reader.run_reclaim())
+                tasks.create_task(self._look_ahead())
                 tasks.create_task(self._maintain())
                 if self._legacy:
                     tasks.create_task(self._legacy.run())
@@ -158,23 +161,27 @@ class Collector:
     ) -> Group:
         """Prepare what one transaction writes, and make sure of its partitions."""
         while True:
-            found = await preparer.prepare(deliveries, self._partitions.logs)
+            found = await preparer.prepare(
+                deliveries, self._partitions.logs, floor=self._partitions.floor
+            )
             for stream_id in found.unknown:
                 log.error(
                     "batch %s is of a newer contract; it stays pending until a newer"
                     " collector takes it", stream_id.decode(),
                     extra={"action": "unknown_contract"},
                 )  # fmt: skip # one sentence
-            await self._ensure_partitions(found.moments, found.ids)
+            moments, ids = found.moments, found.ids
+            await self._persist(lambda: self._partitions.ensure(moments, ids))
             if found.group is not None:
                 return found.group
             gone = set(found.unknown)
             deliveries = [d for d in deliveries if d[0] not in gone]
 
-    async def _ensure_partitions(self, moments: set[int], ids: list[bytes]) -> None:
+    async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeat something about partitions until it succeeds."""
         while True:
             try:
-                return await self._partitions.ensure(moments, ids)
+                return await work()
             except Exception as error:
                 # Whatever it is, rows must not be lost for it; say so and try again.
                 log.warning("no partition yet: %s", error,
@@ -195,16 +202,27 @@ class Collector:
             try:
                 return await self._writer.write(group)
             except MissingPartitionError:  # dropped since the group was prepared
-                await self._partitions.create_ahead()
+                await self._persist(self._partitions.refresh)
+                group = await self._writer.anew(group)
+                hours = group.hours()
                 ids = [batch.id for batch in group.batches if not batch.outside]
-                await self._ensure_partitions(group.hours(), ids)
+                await self._persist(lambda: self._partitions.ensure(hours, ids))
 
-    async def _maintain(self) -> None:
+    async def _look_ahead(self) -> None:
         """Keep the partitions of the coming hours made; for ever."""
         while not self._stopping.is_set():
-            await self._sleep(_MAINTENANCE_SECONDS)
+            await self._sleep(_AHEAD_SECONDS)
             try:
                 await self._partitions.create_ahead()
             except Exception as error:
-                log.warning("maintenance failed, trying again in a minute: %s", error,
-                            extra={"action": "maintenance_failed"})  # fmt: skip
+                log.warning("no partitions ahead, trying again in a minute: %s", error,
+                            extra={"action": "partition_failed"})  # fmt: skip
+
+    async def _maintain(self) -> None:
+        """Maintain the store until the collector stops, then leave it as it is."""
+        maintaining = asyncio.create_task(self._maintenance.run())
+        try:
+            await self._stopping.wait()
+        finally:
+            maintaining.cancel()
+            await asyncio.wait([maintaining])

@@ -86,6 +86,8 @@ class Decoder:
         self._resources: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
         self._scopes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
         self._young: list[tuple[int, _Shared, Variant]] = []
+        self.floor = 0
+        """Microseconds: what is older has no partition now, as it is being dropped."""
 
     def decode(self, delivery: queue.Delivered) -> Batch:
         """Decode one entry.
@@ -210,7 +212,8 @@ class Decoder:
                     fell += size
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
         time, nanos = nanoseconds // 1000, nanoseconds % 1000
-        if not -self._retention <= time - shared.received <= DAY:
+        age = time - shared.received
+        if not -self._retention <= age <= DAY or time < self.floor:
             if nanoseconds:
                 added.append(member("log.original_time", nanoseconds))
             time, nanos = shared.received, 0

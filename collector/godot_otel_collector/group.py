@@ -16,7 +16,7 @@ import numpy as np
 
 from godot_otel import words
 from godot_otel_collector.batch import Batch, Origin, Rows
-from godot_otel_collector.partitions import HOUR, Calendar
+from godot_otel_collector.catalog import HOUR, Calendar
 
 CHUNK = 1024
 ERROR = 17  # severity numbers from here on are errors
@@ -105,7 +105,7 @@ class Group:
 
 
 def prepare(batches: list[Batch], calendar: Calendar) -> Group:
-    """Order rows, build filters, count; every row's partition must be in *calendar*."""
+    """Order rows, build filters, count; *calendar* says which rows go together."""
     group = Group(batches)
     rows = Rows()
     for batch in batches:

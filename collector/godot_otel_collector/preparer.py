@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from godot_otel import queue
 from godot_otel_collector.batch import Batch, DeadLetter, Rows
+from godot_otel_collector.catalog import HOUR, LEDGER_DAYS, Calendar
 from godot_otel_collector.decode import DAY, Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import Group, prepare
-from godot_otel_collector.partitions import HOUR, LEDGER_DAYS, Calendar
 
 
 @dataclass(slots=True)
@@ -34,9 +34,17 @@ class Preparer:
         self._decoder = Decoder(retention_days=retention_days)
 
     async def prepare(
-        self, deliveries: Sequence[queue.Delivered], calendar: Calendar
+        self,
+        deliveries: Sequence[queue.Delivered],
+        calendar: Calendar,
+        *,
+        floor: int = 0,
     ) -> Prepared:
-        """Decode deliveries and make of them what one transaction writes."""
+        """Decode deliveries and make of them what one transaction writes.
+
+        Rows from before *floor* get the time they were received.
+        """
+        self._decoder.floor = floor
         return await asyncio.to_thread(self._work, deliveries, calendar)
 
     def _work(

@@ -56,7 +56,8 @@ class Writer:
         """Store *group*, waiting for as long as Postgres is away.
 
         Raises:
-            MissingPartitionError: a partition vanished; ensure it and call again.
+            MissingPartitionError: a partition vanished; call again with the group made
+                anew, after its partitions were ensured.
             SchemaError: the tables are not what this program knows.
             StoppedError: the collector stops; nothing was stored.
         """
@@ -166,6 +167,10 @@ class Writer:
         for written in (resources, scopes, templates):
             self._known.update(dict.fromkeys(written, today))
 
+    async def anew(self, group: Group) -> Group:
+        """Make a group once more, by the partitions there are now."""
+        return await asyncio.to_thread(self._again, group.batches)
+
     def _again(self, batches: list[Batch]) -> Group:
         """Prepare a part of a group once more; rare, so in this process."""
         self._make_rows(batches)
@@ -173,6 +178,7 @@ class Writer:
 
     def _make_rows(self, batches: list[Batch]) -> None:
         decoder = Decoder(retention_days=self._partitions.rules.retention_days)
+        decoder.floor = self._partitions.floor
         for batch in batches:
             if batch.stored and not batch.rows:
                 decoder.fill(batch)

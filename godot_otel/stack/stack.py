@@ -21,6 +21,7 @@ from godot_otel.stack.servers import Servers, check_redis
 REDIS_PORT = 6390
 MCP_PORT = 9060
 OTLP_PORT = 4318
+RETENTION_BYTES = 10_000_000_000
 OURSELVES = (sys.executable, "-m", "godot_otel")
 PROGRAMS_STOP_TIMEOUT = 4.0  # a collector finishes its transaction
 SERVERS_STOP_TIMEOUT = 5.0  # with the programs', within the 10 s that are promised
@@ -87,6 +88,11 @@ class Stack:
         addresses = self._servers.addresses()
         self._environ |= addresses.environ()
         self._environ["GODOT_DATA_DIR"] = str(self._directory.path)
+        if (
+            self._servers.postgres  # on the disk of somebody who gave it no thought
+            and settings.value("retention_bytes", self._environ) is None
+        ):
+            self._environ["GODOT_RETENTION_BYTES"] = str(RETENTION_BYTES)
         self._migrate(wait)
         unprivileged.own_folder(self._directory.sockets, 0o700)
         self._start_collectors(wait)

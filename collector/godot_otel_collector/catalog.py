@@ -1,0 +1,145 @@
+"""Which partitions there are, and what has become of them.
+
+Bounds are microseconds since 1970 in UTC, computed by the collector: date_trunc would
+follow the session's time zone.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from psycopg.rows import dict_row
+
+from godot_otel import sql, store
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+LEDGER_DAYS = 30
+# parent -> the column it is partitioned by. Those in TIMED share their bounds, and logs
+# comes last: where its partition exists, a crash has left out none of the others.
+DAILY = {"batches": "batch_id", "trace_index": "first"}
+TIMED = {"word_filters": "time_first", "log_counts": "minute", "logs": "time"}
+
+_LOCK = 0x60D08
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition as the catalog has it."""
+
+    name: str
+    parent: str
+    lower: int
+    upper: int
+    state: Literal["attached", "pending", "detached", "gone"]
+    """Of its table: part of the parent, half detached, a table by itself, no table."""
+    dropping: bool
+    """Retention has given it up."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether rows may go there."""
+        return self.state == "attached" and not self.dropping
+
+
+class Calendar:
+    """Partitions of one parent, as an immutable list of bounds."""
+
+    def __init__(self, bounds: list[tuple[int, int]]) -> None:
+        self._lowers = [lower for lower, _ in bounds]
+        self._uppers = [upper for _, upper in bounds]
+
+    def covers(self, moment: int) -> bool:
+        """Say whether a partition for *moment* exists."""
+        at = bisect.bisect_right(self._lowers, moment) - 1
+        return at >= 0 and moment < self._uppers[at]
+
+    def lower(self, moment: int) -> int:
+        """The lower bound of the partition that holds *moment*.
+
+        Without one, its hour: bounds are whole hours, so whichever partition will be
+        made has room for all of it.
+        """
+        at = bisect.bisect_right(self._lowers, moment) - 1
+        if at < 0 or moment >= self._uppers[at]:
+            return moment // HOUR * HOUR
+        return self._lowers[at]
+
+    def gap(self, moment: int, width: int) -> tuple[int, int]:
+        """The bounds of a new partition for *moment*, clear of the existing ones."""
+        lower = moment // width * width
+        upper = lower + width
+        at = bisect.bisect_right(self._lowers, moment)
+        if at > 0:
+            lower = max(lower, self._uppers[at - 1])
+        if at < len(self._lowers):
+            upper = min(upper, self._lowers[at])
+        return lower, upper
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the store's settings say about partitions."""
+
+    retention_days: int
+    width: int
+
+
+class Catalog:
+    """The partitions at one moment."""
+
+    def __init__(self, rules: Rules, partitions: Iterable[Partition] = ()) -> None:
+        self.rules = rules
+        self._partitions = list(partitions)
+        self._usable = self._calendars(p for p in self._partitions if p.usable)
+        self._taken = self._calendars(self._partitions)
+        uppers = (one.upper for one in self.leaving() if one.parent == "logs")
+        self.floor = max(uppers, default=0)
+        """The time before which rows find no partition until one is out of the way:
+        what goes is the oldest, so it is the end of the last that is going. 0: none."""
+
+    @staticmethod
+    def _calendars(partitions: Iterable[Partition]) -> dict[str, Calendar]:
+        bounds: dict[str, list[tuple[int, int]]] = {}
+        for one in partitions:
+            bounds.setdefault(one.parent, []).append((one.lower, one.upper))
+        return {parent: Calendar(found) for parent, found in bounds.items()}
+
+    def usable(self, parent: str) -> Calendar:
+        """Where rows of *parent* may go."""
+        return self._usable.get(parent, Calendar([]))
+
+    def taken(self, parent: str) -> Calendar:
+        """Where no new partition of *parent* can be made."""
+        return self._taken.get(parent, Calendar([]))
+
+    def leaving(self) -> list[Partition]:
+        """Partitions on their way out, in the order in which they must go.
+
+        The reverse of that in which they are made: nobody may see a partition of logs
+        without its filters.
+        """
+        order = ["logs", "log_counts", "word_filters", "trace_index", "batches"]
+        found = (one for one in self._partitions if not one.usable)
+        return sorted(found, key=lambda one: (order.index(one.parent), one.lower))
+
+
+async def read(connection: store.Connection) -> Catalog:
+    """Read what the store says of its partitions."""
+    row = await store.one(connection, "SELECT * FROM settings")
+    width = HOUR if row["partition_width"] == "hour" else DAY
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(cast(Any, sql.query("partition_bounds")))
+        partitions = [Partition(**row) for row in await cursor.fetchall()]
+    return Catalog(Rules(row["retention_days"], width), partitions)
+
+
+async def lock(connection: store.Connection) -> None:
+    """Be the only one who makes or gives up partitions, to the transaction's end.
+
+    Waits no longer than the connection's lock_timeout.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])

@@ -1,0 +1,87 @@
+"""Takes a partition away, from wherever it was left: detach, finalize, drop.
+
+DETACH CONCURRENTLY marks the partition as pending, which hides it from new queries, and
+waits until those that know it have ended; meanwhile it holds no lock on the parent.
+Where it was interrupted the partition stays pending, and until FINALIZE Postgres lets
+no other be detached. FINALIZE waits with a lock that keeps others from attaching
+partitions, so it waits for a moment only, and again in the next round.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import psycopg
+from psycopg import sql as compose
+
+from godot_otel import store
+from godot_otel.errors import RetryableError
+from godot_otel_collector import catalog
+from godot_otel_collector.catalog import Partition
+
+log = logging.getLogger(__name__)
+
+# One at a time does this: by the time a second one came to drop a name, a third could
+# have made a new partition of that name.
+_LOCK = 0x60D0A
+_FINALIZE_TIMEOUT = "1s"
+
+
+class InUseError(RetryableError):
+    """A long query still reads what is to be dropped; it goes when that has ended."""
+
+
+async def finish(connection: store.Connection, partition: Partition) -> None:
+    """Bring to its end what was begun: after this, the name and the range are free.
+
+    The table of a partition that retention has not given up is somebody's, who
+    detached it: it stays, as a table by itself.
+
+    Raises:
+        InUseError: a query that began earlier is not over yet.
+    """
+    try:
+        await connection.execute("SET lock_timeout = '2s'")
+        await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        try:
+            await _finish(connection, partition.name)
+        finally:
+            await connection.execute("SET lock_timeout = '2s'")
+            await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        raise InUseError(
+            f"{partition.name} goes when a query that began earlier has ended"
+        ) from None
+
+
+async def _finish(connection: store.Connection, name: str) -> None:
+    found = await catalog.read(connection)  # another may have been faster
+    one = next((one for one in found.leaving() if one.name == name), None)
+    if one is None:
+        return
+    for other in found.leaving():
+        # Of any other too: while one is pending the parent lets none be detached.
+        if other.parent == one.parent and other.state == "pending":
+            await connection.execute(f"SET lock_timeout = '{_FINALIZE_TIMEOUT}'")
+            await _alter(connection, other, "FINALIZE")
+    if one.state == "attached":
+        await connection.execute("SET lock_timeout = '2s'")
+        await _alter(connection, one, "CONCURRENTLY")
+    async with connection.transaction():
+        if one.dropping:
+            statement = compose.SQL("DROP TABLE IF EXISTS {}")
+            await connection.execute(statement.format(compose.Identifier(name)))
+        await connection.execute("DELETE FROM partitions WHERE name = %s", [name])
+    log.info("%s %s", "dropped" if one.dropping else "forgot", name,
+             extra={"action": "partition_dropped"})  # fmt: skip # one sentence
+
+
+async def _alter(
+    connection: store.Connection,
+    partition: Partition,
+    how: Literal["CONCURRENTLY", "FINALIZE"],
+) -> None:
+    statement = compose.SQL("ALTER TABLE {} DETACH PARTITION {} {}")
+    names = compose.Identifier(partition.parent), compose.Identifier(partition.name)
+    await connection.execute(statement.format(*names, compose.SQL(how)))

@@ -1,0 +1,20 @@
+"""Keeps maintenance from being felt: after a step, a pause as long as it took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+_LONGEST_PAUSE = 2.0
+_SHORTEST_PAUSE = 0.02
+
+
+@asynccontextmanager
+async def breathe() -> AsyncIterator[None]:
+    """Do one step, then leave the store to those who write and read."""
+    start = time.monotonic()
+    yield
+    took = time.monotonic() - start
+    await asyncio.sleep(min(max(took, _SHORTEST_PAUSE), _LONGEST_PAUSE))

@@ -1,0 +1,20 @@
+-- Give up the oldest hour (or day) when all partitions together are larger than allowed;
+-- never one whose time is not over.
+WITH sizes AS (
+    SELECT parent, lower, upper, retention_bytes,
+        pg_total_relation_size(to_regclass(quote_ident(name))) AS bytes
+    FROM partitions, settings
+    WHERE dropped_at IS NULL AND retention_bytes > 0
+), oldest AS (
+    SELECT lower, upper FROM sizes
+    WHERE parent IN ('logs', 'word_filters', 'log_counts') AND upper <= now()
+    ORDER BY lower LIMIT 1
+)
+UPDATE partitions AS old
+SET dropped_at = now()
+FROM oldest
+WHERE old.parent IN ('logs', 'word_filters', 'log_counts')
+    AND old.dropped_at IS NULL
+    AND old.lower >= oldest.lower
+    AND old.upper <= oldest.upper
+    AND (SELECT sum(bytes) > min(retention_bytes) FROM sizes);
