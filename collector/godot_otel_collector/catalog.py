@@ -96,10 +96,14 @@ class Catalog:
         self._partitions = list(partitions)
         self._usable = self._calendars(p for p in self._partitions if p.usable)
         self._taken = self._calendars(self._partitions)
-        uppers = (one.upper for one in self.leaving() if one.parent == "logs")
-        self.floor = max(uppers, default=0)
-        """The time before which rows find no partition until one is out of the way:
-        what goes is the oldest, so it is the end of the last that is going. 0: none."""
+        waited_for = (
+            one.upper
+            for one in self.leaving()
+            if one.parent == "logs" and one.state in ("attached", "pending")
+        )
+        self.floor = max(waited_for, default=0)
+        """The time before which rows find no partition until queries have ended: what
+        goes is the oldest, so it is the end of the last that is going. 0: none is."""
 
     @staticmethod
     def _calendars(partitions: Iterable[Partition]) -> dict[str, Calendar]:

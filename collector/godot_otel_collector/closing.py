@@ -1,8 +1,8 @@
 """Closes partitions whose time is over: fewer rows in the rollups, everything frozen.
 
-Every batch appends rows to the rollups; once its time is over they are merged, a slice at
-a time. Freezing now saves the rows from being rewritten all together much later. Rows
-may still come to a closed partition: it is then closed once more.
+Every batch appends rows to the rollups; once its time is over they are merged, a slice
+at a time. Freezing now saves the rows from being rewritten all together much later.
+Rows may still come to a closed partition: it is then closed once more.
 """
 
 from __future__ import annotations

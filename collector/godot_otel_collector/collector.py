@@ -170,12 +170,14 @@ class Collector:
                     " collector takes it", stream_id.decode(),
                     extra={"action": "unknown_contract"},
                 )  # fmt: skip # one sentence
-            moments, ids = found.moments, found.ids
-            await self._persist(lambda: self._partitions.ensure(moments, ids))
+            await self._ensure_partitions(found.moments, found.ids)
             if found.group is not None:
                 return found.group
             gone = set(found.unknown)
             deliveries = [d for d in deliveries if d[0] not in gone]
+
+    async def _ensure_partitions(self, moments: set[int], ids: list[bytes]) -> None:
+        await self._persist(lambda: self._partitions.ensure(moments, ids))
 
     async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat something about partitions until it succeeds."""
@@ -204,9 +206,8 @@ class Collector:
             except MissingPartitionError:  # dropped since the group was prepared
                 await self._persist(self._partitions.refresh)
                 group = await self._writer.anew(group)
-                hours = group.hours()
                 ids = [batch.id for batch in group.batches if not batch.outside]
-                await self._persist(lambda: self._partitions.ensure(hours, ids))
+                await self._ensure_partitions(group.hours(), ids)
 
     async def _look_ahead(self) -> None:
         """Keep the partitions of the coming hours made; for ever."""

@@ -9,6 +9,7 @@ partitions, so it waits for a moment only, and again in the next round.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Literal
 
@@ -47,8 +48,11 @@ async def finish(connection: store.Connection, partition: Partition) -> None:
         try:
             await _finish(connection, partition.name)
         finally:
-            await connection.execute("SET lock_timeout = '2s'")
-            await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+            # A connection that is gone took the lock with it; an error of it here would
+            # hide why, and that this task was cancelled.
+            with contextlib.suppress(psycopg.Error):
+                await connection.execute("SET lock_timeout = '2s'")
+                await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         raise InUseError(
             f"{partition.name} goes when a query that began earlier has ended"

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 _LOCK = 0x60D09
 _ROUND_SECONDS = 60.0
-_STANDBY_SECONDS = 5.0
+_STANDBY_SECONDS = 2.0
+_AWAY_SECONDS = 5.0
 _IN_USE_SECONDS = 2.0
 
 
@@ -75,7 +76,7 @@ class Maintenance:
             log.warning("no maintenance: %s", _said(error),
                         extra={"action": "maintenance_failed"})  # fmt: skip
             await self._close()
-            return _STANDBY_SECONDS
+            return _AWAY_SECONDS
 
     async def _round(self, connection: store.Connection) -> float:
         pause = _ROUND_SECONDS

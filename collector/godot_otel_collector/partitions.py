@@ -27,6 +27,7 @@ from godot_otel_collector.catalog import (
 )
 
 _AHEAD = 3  # partitions beyond the one of now
+_OF_ROWS = ["trace_index", *TIMED]
 
 
 class Partitions:
@@ -66,7 +67,7 @@ class Partitions:
             moments = [now + i * self.rules.width for i in ahead]
             await self._create(connection, ["batches"], days)
             await self._create(connection, ["trace_index"], days)
-            await self._create(connection, ["trace_index", *TIMED], moments)
+            await self._create(connection, _OF_ROWS, moments)
 
     async def ensure(self, moments: Iterable[int], ids: Iterable[bytes]) -> None:
         """Make partitions for rows at *moments* and for batches of *ids*.
@@ -74,8 +75,8 @@ class Partitions:
         Raises:
             RetryableError: one is being dropped at this moment.
         """
-        logs, ledger = self.logs, self._catalog.usable("batches")
-        times = [moment for moment in moments if not logs.covers(moment)]
+        ledger = self._catalog.usable("batches")
+        times = [moment for moment in moments if not self._covers(_OF_ROWS, moment)]
         minted = [int.from_bytes(i[:6], "big") * 1000 for i in ids]
         minted = [moment for moment in minted if not ledger.covers(moment)]
         if not times and not minted:
@@ -83,7 +84,7 @@ class Partitions:
         async with await self._connect() as connection:
             self._catalog = await catalog.read(connection)
             await self._create(connection, ["batches"], minted)
-            await self._create(connection, ["trace_index", *TIMED], times)
+            await self._create(connection, _OF_ROWS, times)
 
     async def _connect(self) -> store.Connection:
         return await store.connect(self._dsn, application_name="godot-otel partitions")

@@ -12,10 +12,13 @@ import psycopg
 import pytest
 from fix_lines import HOUR, Lines, Row
 from fix_otlp import entry
-from fix_processes import count, wait_until
+from fix_processes import CollectorProcess, count, wait_until
 
-from godot_otel import queue, store
+from godot_otel import query, queue, store
+from godot_otel_collector import maintenance
 from godot_otel_collector.closing import Closing
+from godot_otel_collector.collector import Collector
+from godot_otel_collector.dropping import InUseError
 from godot_otel_collector.forgetting import Forgetting
 from godot_otel_collector.maintenance import Maintenance
 from godot_otel_collector.partitions import Partitions
@@ -376,3 +379,166 @@ async def test_retention_beside_a_long_query_does_not_hold_up_ingest(store_dsn, 
     assert held > 10
     assert max(took) < 1
     assert gone < 5
+
+
+async def test_a_detach_killed_half_way_is_finished_at_the_next_start(
+    store_dsn, source
+):
+    filled(store_dsn, timedelta(days=9), timedelta(days=8), timedelta(0))
+    with reading(store_dsn):
+        async with maintained(store_dsn, source):
+            await until(lambda: pending(store_dsn))
+            killed = run(
+                store_dsn,
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'godot-otel maintenance'"
+                " AND datname = current_database()",
+            )
+            assert killed == [(True,)]
+        assert pending(store_dsn)
+        assert len(tables(store_dsn)) == 12
+    assert pending(store_dsn), "it does not finish by itself"
+    async with maintained(store_dsn, source):
+        await until(lambda: len(tables(store_dsn)) == 4)
+    assert count(store_dsn) == 1
+    left = run(store_dsn, "SELECT count(*) FROM partitions")
+    assert left == [(4,)]
+
+
+@contextlib.asynccontextmanager
+async def collecting(redis_url: str, dsn: str) -> AsyncIterator[Collector]:
+    collector = Collector(redis_url, owner_dsn=dsn, writer_dsn=dsn)
+    task = asyncio.create_task(collector.run())
+    try:
+        yield collector
+    finally:
+        collector.stop()
+        await task
+
+
+def late(body: str, **age: float) -> queue.Entry:
+    when = datetime.now(UTC) - timedelta(**age)
+    return entry([body, "poison"], time_ns=int(when.timestamp() * 1e9))
+
+
+def bodies(dsn: str) -> list[str]:
+    return [body for (body,) in run(dsn, "SELECT body FROM logs ORDER BY seq")]
+
+
+async def test_late_rows_of_a_range_that_was_dropped_are_stored(
+    redis_url, store_dsn, source, owner, producer
+):
+    async with collecting(redis_url, store_dsn):
+        producer.admit(late("first", hours=40))
+        producer.admit(late("now", hours=0))
+        await until(lambda: count(store_dsn) == 4)
+        # The collector does not know that what it stored into is gone.
+        await store.migrate(store_dsn, retention_bytes=1)
+        await Retention(source).run(owner)
+        await until(lambda: "first" not in bodies(store_dsn))
+        await store.migrate(store_dsn, retention_bytes=0)
+        producer.admit(late("second", hours=40))
+        await until(lambda: "second" in bodies(store_dsn))
+    ages = run(
+        store_dsn, "SELECT now() - time > '39 hours' FROM logs WHERE body = 'second'"
+    )
+    assert ages == [(True,)]
+    found = "SELECT sum(n) FROM log_counts WHERE minute < now() - interval '39 hours'"
+    assert run(store_dsn, found) == [(2,)]
+    async with query.Reader(store_dsn, redis_url) as reader:
+        page = await query.logs(reader, query.parse(search="second", since="48h"))
+    assert [line.body for line in page.lines] == ["second"]
+
+
+async def test_late_rows_do_not_wait_for_the_query_that_a_drop_waits_for(
+    redis_url, store_dsn, source, owner, producer
+):
+    filled(store_dsn, timedelta(hours=41), timedelta(0))
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: len(lowers(store_dsn, "batches")) > 0)
+        with reading(store_dsn):
+            await store.migrate(store_dsn, retention_bytes=1)
+            with pytest.raises(InUseError, match="when a query"):
+                await Retention(source).run(owner)
+            producer.admit(late("late", hours=41))
+            await until(lambda: "late" in bodies(store_dsn), 8)
+            assert pending(store_dsn)
+    original = run(
+        store_dsn,
+        "SELECT time > now() - interval '1 hour',"
+        " to_timestamp((attributes->>'log.original_time')::numeric / 1e9)"
+        " < now() - interval '40 hours' FROM logs WHERE body = 'late'",
+    )
+    assert original == [(True, True)]
+
+
+@pytest.mark.parametrize(
+    ("parent", "done"),
+    [
+        ("logs", "DROP TABLE {}"),
+        ("logs", "ALTER TABLE logs DETACH PARTITION {}"),
+        ("log_counts", "DROP TABLE {}"),
+    ],
+)
+async def test_what_people_drop_or_detach_does_not_stop_ingest(
+    redis_url, store_dsn, producer, parent, done
+):
+    async with collecting(redis_url, store_dsn):
+        producer.admit(late("first", hours=40))
+        await until(lambda: count(store_dsn) == 2)
+        name = oldest(store_dsn, parent)
+        run(store_dsn, done.format(name))
+        producer.admit(late("second", hours=40))
+        await until(lambda: "second" in bodies(store_dsn))
+    assert lowers(store_dsn, parent)[0] < NOW - timedelta(hours=39)
+    if "DETACH" in done:
+        assert count(store_dsn, name) == 2, "what they detached they keep"
+
+
+def oldest(dsn: str, parent: str = "logs") -> str:
+    return run(dsn, "SELECT min(name) FROM partitions WHERE parent = %s", parent)[0][0]
+
+
+async def test_a_refused_record_costs_itself_alone_where_its_partition_was_dropped(
+    redis_url, store_dsn, producer
+):
+    run(store_dsn, "ALTER TABLE logs ADD CONSTRAINT sound CHECK (body <> 'poison')")
+    async with collecting(redis_url, store_dsn):
+        producer.admit(late("first", hours=40))
+        await until(lambda: count(store_dsn) == 1)
+        run(store_dsn, f"DROP TABLE {oldest(store_dsn)}")
+        producer.admit(late("second", hours=40))
+        await until(lambda: bodies(store_dsn) == ["second"])
+    assert count(store_dsn, "dead_letters") == 2
+
+
+def leader(dsn: str) -> list[int]:
+    rows = run(
+        dsn,
+        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        " WHERE locktype = 'advisory' AND granted AND objid = %s"
+        " AND datname = current_database()",
+        maintenance._LOCK,
+    )
+    return [pid for (pid,) in rows]
+
+
+def test_of_two_collectors_one_maintains_until_it_is_killed(
+    redis_url, store_dsn, tmp_path
+):
+    first = CollectorProcess(tmp_path, redis_url, store_dsn)
+    wait_until(lambda: len(leader(store_dsn)) == 1, "one that maintains")
+    second = CollectorProcess(tmp_path, redis_url, store_dsn)
+    try:
+        before = leader(store_dsn)
+        filled(store_dsn, timedelta(days=9))
+        time.sleep(3)  # the second one has asked by now
+        assert leader(store_dsn) == before
+        assert count(store_dsn) == 1, "no round is due, and only the first has rounds"
+        first.kill()
+        wait_until(lambda: count(store_dsn) == 0, "the second to take over", 15)
+        assert len(leader(store_dsn)) == 1
+        assert leader(store_dsn) != before
+    finally:
+        first.kill()
+        assert second.stop() == 0
