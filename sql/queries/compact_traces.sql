@@ -1,10 +1,11 @@
 -- Merge what the index has of one trace and service within one partition of logs, as one
 -- statement like compact_counts.sql. Rows of two partitions are not merged: readers find
--- the partitions of a trace by them.
+-- the partitions of a trace by them. There is an index on `last`.
 WITH many AS (
     SELECT trace_id, service
     FROM trace_index
     WHERE first >= %(lower)s AND first < %(upper)s
+        AND last >= %(lower)s AND last < %(upper)s
         AND trace_id BETWEEN %(from_id)s AND %(to_id)s
     GROUP BY trace_id, service
     HAVING count(*) > 1
@@ -13,6 +14,8 @@ WITH many AS (
     USING many
     WHERE one.first >= %(lower)s
         AND one.first < %(upper)s
+        AND one.last >= %(lower)s
+        AND one.last < %(upper)s
         AND one.trace_id = many.trace_id
         AND one.service = many.service
     RETURNING one.*

@@ -32,6 +32,10 @@ def test_up_in_the_background_returns_when_everything_works_and_down_ends_it(rea
         assert answer.status == 200
     with psycopg.connect(state["postgres_reader_dsn"]) as connection:
         assert connection.execute("SELECT count(*) FROM logs").fetchone() == (0,)
+        kept = connection.execute(
+            "SELECT retention_days, retention_bytes FROM settings"
+        )
+        assert kept.fetchone() == (7, 10_000_000_000)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("DELETE FROM logs")
     with (

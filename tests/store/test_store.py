@@ -1,12 +1,14 @@
 """Migrations, roles and what keeps seq growing."""
 
 import asyncio
+from datetime import timedelta
 
 import psycopg
 import pytest
 
 from godot_otel import sql, store
 from godot_otel.errors import SchemaError, SettingError, StoreUnreachableError
+from godot_otel_collector.partitions import Partitions
 
 
 @pytest.fixture
@@ -68,6 +70,24 @@ async def test_too_many_partitions_are_refused_with_the_way_out(store_dsn):
     assert run(store_dsn, "SELECT retention_days, partition_width FROM settings") == [
         (30, "day")
     ]
+    with pytest.raises(SettingError, match=r"401.*GODOT_RETENTION_DAYS to fewer"):
+        await store.migrate(store_dsn, retention_days=401, partition="auto")
+
+
+async def test_another_width_holds_after_the_last_partition_that_exists(store_dsn):
+    partitions = Partitions(store_dsn)
+    await partitions.create_ahead()
+    bounds = "SELECT lower, upper FROM partitions WHERE parent = 'logs' ORDER BY 1"
+    hourly = run(store_dsn, bounds)
+    await store.migrate(store_dsn, retention_days=30)
+    await partitions.create_ahead()
+    after = hourly[-1][1]  # a line of the time between the last hour and the next day
+    await partitions.ensure([int(after.timestamp()) * 1_000_000], [])
+    daily = run(store_dsn, bounds)
+    assert daily[: len(hourly)] == hourly
+    edges = [upper for _, upper in daily[:-1]]
+    assert edges == [lower for lower, _ in daily[1:]], "no gap, no overlap"
+    assert daily[-1][1] - daily[-1][0] == timedelta(days=1)
 
 
 async def test_an_error_to_connect_names_the_place_and_no_password():
