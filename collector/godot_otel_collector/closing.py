@@ -31,8 +31,8 @@ class Closing:
         """Close the oldest few that are due; the next round goes on."""
         # As gentle as autovacuum: without this a VACUUM takes the disk for itself.
         await connection.execute("SET vacuum_cost_delay = '2ms'")
-        # What was filled a moment ago has no statistics yet; a nested loop over all of it
-        # would take hours.
+        # What was filled a moment ago has no statistics yet: it is thought to be small,
+        # and a nested loop over it would take hours.
         await connection.execute("SET enable_nestloop = off")
         cursor = await connection.execute(cast(Any, sql.query("closable")))
         for name, lower, upper in await cursor.fetchall():
