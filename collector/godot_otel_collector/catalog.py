@@ -99,7 +99,7 @@ class Catalog:
         waited_for = (
             one.upper
             for one in self.leaving()
-            if one.parent == "logs" and one.state in ("attached", "pending")
+            if one.parent != "batches" and one.state in ("attached", "pending")
         )
         self.floor = max(waited_for, default=0)
         """The time before which rows find no partition until queries have ended: what

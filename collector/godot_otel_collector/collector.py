@@ -11,10 +11,11 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
+import psycopg
 from redis.exceptions import RedisError
 
 from godot_otel import notify, queue, store
-from godot_otel.errors import GodotError, StoreUnreachableError
+from godot_otel.errors import GodotError, RetryableError
 from godot_otel.redact import Redactor
 from godot_otel_collector.group import Group
 from godot_otel_collector.legacy import Legacy
@@ -113,9 +114,12 @@ class Collector:
                 await self._partitions.create_ahead()
                 for warning in await self._queue.prepare(**self._limits):
                     log.warning("%s", warning, extra={"action": "server_settings"})
-            except (StoreUnreachableError, RedisError, OSError) as error:
-                text = str(error) if isinstance(error, GodotError) else "queue away"
+            except (RetryableError, psycopg.OperationalError) as error:
+                text = str(error) if isinstance(error, GodotError) else "store busy"
                 log.warning("waiting: %s", text, extra={"action": "waiting"})
+                await self._sleep(1.0)
+            except (RedisError, OSError):
+                log.warning("waiting: queue away", extra={"action": "waiting"})
                 await self._sleep(1.0)
             else:
                 return

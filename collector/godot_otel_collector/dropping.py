@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 # One at a time does this: by the time a second one came to drop a name, a third could
 # have made a new partition of that name.
 _LOCK = 0x60D0A
-_FINALIZE_TIMEOUT = "1s"
 
 
 class InUseError(RetryableError):
@@ -40,26 +39,28 @@ async def finish(connection: store.Connection, partition: Partition) -> None:
     detached it: it stays, as a table by itself.
 
     Raises:
-        InUseError: a query that began earlier is not over yet.
+        InUseError: a query that began earlier is not over yet, or another collector is
+            at it.
     """
+    # Not waited for: FINALIZE waits for those who wait.
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+    if await cursor.fetchone() != (True,):
+        raise InUseError(f"another collector takes away {partition.name} or another")
     try:
-        await connection.execute("SET lock_timeout = '2s'")
-        await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        try:
-            await _finish(connection, partition.name)
-        finally:
-            # A connection that is gone took the lock with it; an error of it here would
-            # hide why, and that this task was cancelled.
-            with contextlib.suppress(psycopg.Error):
-                await connection.execute("SET lock_timeout = '2s'")
-                await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+        await _finish(connection, partition.name)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         raise InUseError(
             f"{partition.name} goes when a query that began earlier has ended"
         ) from None
+    finally:
+        # A connection that is gone took the lock with it; an error of it here would
+        # hide why, and that this task was cancelled.
+        with contextlib.suppress(psycopg.Error):
+            await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 
 async def _finish(connection: store.Connection, name: str) -> None:
+    await connection.execute("SET lock_timeout = '2s'")
     found = await catalog.read(connection)  # another may have been faster
     one = next((one for one in found.leaving() if one.name == name), None)
     if one is None:
@@ -67,10 +68,10 @@ async def _finish(connection: store.Connection, name: str) -> None:
     for other in found.leaving():
         # Of any other too: while one is pending the parent lets none be detached.
         if other.parent == one.parent and other.state == "pending":
-            await connection.execute(f"SET lock_timeout = '{_FINALIZE_TIMEOUT}'")
+            await connection.execute("SET lock_timeout = '1s'")
             await _alter(connection, other, "FINALIZE")
+    await connection.execute("SET lock_timeout = '2s'")
     if one.state == "attached":
-        await connection.execute("SET lock_timeout = '2s'")
         await _alter(connection, one, "CONCURRENTLY")
     async with connection.transaction():
         if one.dropping:
