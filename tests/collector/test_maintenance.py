@@ -412,6 +412,32 @@ async def test_a_detach_killed_half_way_is_finished_at_the_next_start(
     assert left == [(4,)]
 
 
+@pytest.mark.parametrize(
+    "half", ["SELECT", "ALTER TABLE logs DETACH PARTITION {}", "DROP TABLE {}"]
+)
+async def test_what_was_given_up_and_not_dropped_is_dropped_at_the_next_start(
+    store_dsn, owner, source, half
+):
+    filled(store_dsn, timedelta(days=3), timedelta(0))
+    run(store_dsn, "UPDATE partitions SET dropped_at = now() WHERE upper < now()")
+    run(store_dsn, half.format(oldest(store_dsn)))
+    await Retention(source).run(owner)
+    assert len(tables(store_dsn)) == count(store_dsn, "partitions") == 4
+    assert count(store_dsn) == 1
+
+
+async def test_a_collector_stops_at_once_while_a_drop_waits_for_a_query(
+    redis_url, store_dsn
+):
+    filled(store_dsn, timedelta(days=9), timedelta(0))
+    with reading(store_dsn):
+        async with collecting(redis_url, store_dsn):
+            await until(lambda: pending(store_dsn))
+            start = time.monotonic()
+        assert time.monotonic() - start < 3
+        assert pending(store_dsn)
+
+
 @contextlib.asynccontextmanager
 async def collecting(redis_url: str, dsn: str) -> AsyncIterator[Collector]:
     collector = Collector(redis_url, owner_dsn=dsn, writer_dsn=dsn)
