@@ -126,7 +126,7 @@ class Catalog:
         The reverse of that in which they are made: nobody may see a partition of logs
         without its filters.
         """
-        order = ["logs", "log_counts", "word_filters", "trace_index", "batches"]
+        order = [*reversed(TIMED), *reversed(DAILY)]
         found = (one for one in self._partitions if not one.usable)
         return sorted(found, key=lambda one: (order.index(one.parent), one.lower))
 

@@ -1,4 +1,4 @@
-"""Keeps maintenance from being felt: after a step, a pause as long as it took."""
+"""Keeps maintenance from being felt: after a step, a pause three times as long."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_LONGEST_PAUSE = 2.0
 _SHORTEST_PAUSE = 0.02
+_LONGEST_PAUSE = 4.0
 
 
 @asynccontextmanager
@@ -17,4 +17,4 @@ async def breathe() -> AsyncIterator[None]:
     start = time.monotonic()
     yield
     took = time.monotonic() - start
-    await asyncio.sleep(min(max(took, _SHORTEST_PAUSE), _LONGEST_PAUSE))
+    await asyncio.sleep(min(max(3 * took, _SHORTEST_PAUSE), _LONGEST_PAUSE))
