@@ -182,19 +182,21 @@ SETTINGS: tuple[Setting, ...] = (
         whole(1000, 1 << 40),
     ),
     Setting(
-        "retention_days", "GODOT_RETENTION_DAYS", "number of days", 7,
-        "How many days of records the store keeps.",
+        "retention_days", "GODOT_RETENTION_DAYS", "number of days", None,
+        "How many days of records the store keeps; unset: as told before, at first 7.",
         whole(1, 3650),
     ),
     Setting(
         "retention_bytes", "GODOT_RETENTION_BYTES", _BYTES, None,
         "How many bytes the store's partitions may take before the oldest go; 0: any"
-        " number; default: 10 GB for the embedded store, any for another.",
+        " number; unset: as told before, at first 10 GB for the embedded store, any"
+        " for another.",
         whole(0, 1 << 50),
     ),
     Setting(
-        "partition", "GODOT_PARTITION", "partition width", "auto",
-        "Width of a partition: auto (hourly up to 8 days of retention), hour or day.",
+        "partition", "GODOT_PARTITION", "partition width", None,
+        "Width of a partition: auto (hourly up to 8 days of retention), hour or day;"
+        " unset: as told before, at first auto.",
         one_of("auto", "hour", "day"),
     ),
     Setting(

@@ -82,15 +82,17 @@ async def migrate(
     dry_run: bool = False,
     retention_days: int | None = None,
     retention_bytes: int | None = None,
-    partition: str = "auto",
+    default_bytes: int | None = None,
+    partition: str | None = None,
     newest: int | None = None,
 ) -> list[str]:
     """Bring the schema up to date, one transaction a migration; name what was applied.
 
-    *retention_days* with *partition* (auto, hour or day), and *retention_bytes* (0: no
-    limit) are written into the store, which is where the collectors read them; None
-    leaves them as they are. *newest* is the last migration to apply; None: the last
-    there is.
+    *retention_days*, *partition* (auto, hour or day) and *retention_bytes* (0: no
+    limit) are written into the store, which is where the collectors read them. None
+    leaves each as it is, for less would be kept than somebody chose before;
+    *default_bytes* holds where nobody ever chose. *newest* is the last migration to
+    apply; None: the last there is.
 
     Safe to run by many at once and again and again. With *dry_run* nothing changes.
 
@@ -110,12 +112,13 @@ async def migrate(
                 await _apply(connection, migration)
             await _grant(connection)
             await connection.execute(cast(Any, sql.query("raise_xid_base")))
-            if retention_days is not None:
-                await _keep(connection, retention_days, partition)
-            if retention_bytes is not None:
-                await connection.execute(
-                    "UPDATE settings SET retention_bytes = %s", [retention_bytes]
-                )
+            if retention_days is not None or partition is not None:
+                await _keep(connection, retention_days, partition or "auto")
+            await connection.execute(
+                "UPDATE settings SET retention_bytes"
+                " = coalesce(%s::bigint, retention_bytes, %s::bigint)",
+                [retention_bytes, default_bytes],
+            )
         return [migration.name for migration in pending]
 
 
@@ -224,8 +227,10 @@ async def _fill(
     return compose.SQL(cast(Any, sql.query(name))).format(**identifiers)
 
 
-async def _keep(connection: Connection, days: int, partition: str) -> None:
+async def _keep(connection: Connection, days: int | None, partition: str) -> None:
     """Write for how long records are kept, and in partitions of which width."""
+    if days is None:
+        days = int((await one(connection, "SELECT * FROM settings"))["retention_days"])
     width = partition if partition != "auto" else "hour" if days <= 8 else "day"
     partitions = days * (24 if width == "hour" else 1)
     if partitions > MOST_PARTITIONS:

@@ -89,11 +89,13 @@ _data_dir = click.option(
     "--dry-run", is_flag=True, help="Name what would be applied; change nothing."
 )
 @click.option("--print-roles", is_flag=True, help="Print the SQL that makes the roles.")
+@click.option("--at-most", type=int, hidden=True)  # bytes, by `up` for its own store
 @_data_dir
-def migrate(dry_run: bool, print_roles: bool, data_dir: Path | None) -> None:
+def migrate(
+    dry_run: bool, print_roles: bool, at_most: int | None, data_dir: Path | None
+) -> None:
     """Create or upgrade the store's schema, as its owner."""
-    given = settings.value("postgres_dsn")
-    owner = given or servers(data_dir)["owner"]
+    owner = settings.value("postgres_dsn") or servers(data_dir)["owner"]
     if print_roles:
         click.echo(asyncio.run(store.roles_text(owner)))
         return
@@ -102,7 +104,8 @@ def migrate(dry_run: bool, print_roles: bool, data_dir: Path | None) -> None:
             owner,
             dry_run=dry_run,
             retention_days=settings.value("retention_days"),
-            retention_bytes=_retention_bytes(external=given is not None),
+            retention_bytes=settings.value("retention_bytes"),
+            default_bytes=at_most,
             partition=settings.value("partition"),
         )
     )
@@ -111,12 +114,6 @@ def migrate(dry_run: bool, print_roles: bool, data_dir: Path | None) -> None:
         click.echo(f"{verb} {name}")
     if not applied:
         click.echo("the schema is up to date")
-
-
-def _retention_bytes(*, external: bool) -> int | None:
-    """What is set; else no limit, or the one that `up` gave a store of its own."""
-    found: int | None = settings.value("retention_bytes")
-    return 0 if found is None and external else found
 
 
 @click.command()

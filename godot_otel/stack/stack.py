@@ -88,11 +88,6 @@ class Stack:
         addresses = self._servers.addresses()
         self._environ |= addresses.environ()
         self._environ["GODOT_DATA_DIR"] = str(self._directory.path)
-        if (
-            self._servers.postgres  # on the disk of somebody who gave it no thought
-            and settings.value("retention_bytes", self._environ) is None
-        ):
-            self._environ["GODOT_RETENTION_BYTES"] = str(RETENTION_BYTES)
         self._migrate(wait)
         unprivileged.own_folder(self._directory.sockets, 0o700)
         self._start_collectors(wait)
@@ -121,10 +116,12 @@ class Stack:
     def _migrate(self, wait: Callable[[float], None]) -> None:
         self._announce.working("Bringing the schema up to date")
         log = self._directory.log("migrate")
+        # The disk is of somebody who may have given it no thought.
+        limit = ["--at-most", str(RETENTION_BYTES)] if self._servers.postgres else []
         processes.rotate(log)
         before = log.stat().st_size if log.exists() else 0
         process = processes.spawn(
-            [*self._ourselves, "migrate"], log=log, environ=self._environ
+            [*self._ourselves, "migrate", *limit], log=log, environ=self._environ
         )
         try:
             while process.poll() is None:

@@ -74,6 +74,19 @@ async def test_too_many_partitions_are_refused_with_the_way_out(store_dsn):
         await store.migrate(store_dsn, retention_days=401, partition="auto")
 
 
+async def test_what_is_kept_stays_as_it_was_chosen_until_it_is_chosen_anew(store_dsn):
+    kept = "SELECT retention_days, partition_width, retention_bytes FROM settings"
+    await store.migrate(store_dsn, default_bytes=10)
+    assert run(store_dsn, kept) == [(7, "hour", 10)]
+    await store.migrate(store_dsn, retention_days=30, retention_bytes=0)
+    await store.migrate(store_dsn, default_bytes=10)
+    assert run(store_dsn, kept) == [(30, "day", 0)]
+    await store.migrate(store_dsn, retention_days=2)
+    assert run(store_dsn, kept) == [(2, "hour", 0)]
+    await store.migrate(store_dsn, partition="day")
+    assert run(store_dsn, kept) == [(2, "day", 0)]
+
+
 async def test_another_width_holds_after_the_last_partition_that_exists(store_dsn):
     partitions = Partitions(store_dsn)
     await partitions.create_ahead()
