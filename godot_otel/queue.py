@@ -169,6 +169,21 @@ return {redis.call('XLEN', KEYS[1]), m[1] or '0', m[2] or '0', m[3] or ARGV[1],
         m[4] or ARGV[2], tostring(age), m[5] or '0', m[6] or '0'}
 """
 
+# What came in last, without the payloads: they stay in the server.
+_NEWEST = """#!lua flags=no-writes,allow-oom
+local now = redis.call('TIME')
+local found = {tostring(now[1] * 1000 + math.floor(now[2] / 1000))}
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])) do
+  local source, size = '', 0
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'source' then source = entry[2][i + 1] end
+    if entry[2][i] == 'payload' then size = #entry[2][i + 1] end
+  end
+  table.insert(found, {entry[1], source, size})
+end
+return found
+"""
+
 # A consumer's name may be forgotten only with nothing pending: XGROUP DELCONSUMER
 # drops what is. One script, so that it cannot read something in between.
 _FORGET = """#!lua flags=allow-oom
@@ -199,6 +214,15 @@ class Depth:
     oldest_age_seconds: float
     admitted_batches: int
     admitted_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One of the batches that came in last, as its producer says."""
+
+    age_seconds: float
+    service: str
+    bytes: int
 
 
 def options(connect_timeout: float, socket_timeout: float) -> dict[str, Any]:
@@ -341,6 +365,7 @@ class Queue:
             raise SettingError(f"the queue's URL is malformed: {error}") from None
         self._acknowledge = self._redis.register_script(_ACKNOWLEDGE)
         self._depth = self._redis.register_script(_DEPTH)
+        self._newest = self._redis.register_script(_NEWEST)
         self._forget = self._redis.register_script(_FORGET)
 
     async def prepare(self, *, max_bytes: int, max_records: int) -> list[str]:
@@ -451,9 +476,26 @@ class Queue:
         n = [int(value) for value in reply]
         return Depth(n[0], n[1], n[2], n[3], n[4], max(0, n[5]) / 1000, n[6], n[7])
 
+    async def newest(self, count: int) -> list[Arrival]:
+        """Say what the last *count* batches that wait are, newest first."""
+        reply = await cast(Any, self._newest(keys=[self.key], args=[count]))
+        now = int(reply[0])
+        return [
+            Arrival(max(0, now - stream_milliseconds(i)) / 1000, _service(source), size)
+            for i, source, size in reply[1:]
+        ]
+
     async def close(self) -> None:
         """Close every connection."""
         await self._redis.aclose()
+
+
+def _service(source: bytes) -> str:
+    """Name the producer of a batch; empty where it does not say who it is."""
+    try:
+        return str(json.loads(source)["service"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _pairs(fields: Any) -> Fields:

@@ -212,6 +212,12 @@ SETTINGS: tuple[Setting, ...] = (
         list_name,
     ),
     Setting(
+        "http_port", "GODOT_HTTP_PORT", "port", None,
+        "Where a collector answers /healthz, /readyz and /metrics, on loopback; the"
+        " ports from here on with more workers; 0: any free one; default: nowhere.",
+        whole(0, 65535),
+    ),
+    Setting(
         "endpoint", "OTEL_EXPORTER_GODOT_ENDPOINT", "Redis URL", None,
         "The queue an application sends to; default: GODOT_REDIS_URL, then the stack"
         " of the data directory.",

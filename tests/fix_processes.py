@@ -74,9 +74,13 @@ class Process:
 class CollectorProcess(Process):
     """``godot-otel collect``."""
 
+    arguments: tuple[str, ...] = ()
+
     def __init__(self, folder: Path, redis_url: str, dsn: str, **environ: str) -> None:
         environ |= {"GODOT_REDIS_URL": redis_url, "GODOT_POSTGRES_DSN": dsn}
-        super().__init__(folder / "collector.log", "collect", **environ)
+        super().__init__(
+            folder / "collector.log", "collect", *self.arguments, **environ
+        )
 
 
 class ReceiverProcess(Process):

@@ -89,6 +89,10 @@ class Batch:
     """Empty once they are packed; ``Decoder.fill`` makes them again."""
     stored: int = 0
     """How many rows are packed."""
+    services: dict[str, int] = field(default_factory=dict)
+    """How many of them are of which service."""
+    known: bool = False
+    """The ledger had it already: nothing of it was written."""
     dead: list[DeadLetter] = field(default_factory=list)
     resources: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     scopes: dict[int, tuple[Any, ...]] = field(default_factory=dict)

@@ -19,9 +19,12 @@ from godot_otel.errors import GodotError, RetryableError
 from godot_otel.redact import Redactor
 from godot_otel_collector.group import Group
 from godot_otel_collector.legacy import Legacy
+from godot_otel_collector.load import Load
 from godot_otel_collector.maintenance import Maintenance
+from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.preparer import Preparer
+from godot_otel_collector.probe import Probe
 from godot_otel_collector.reader import Reader
 from godot_otel_collector.writer import MissingPartitionError, StoppedError, Writer
 
@@ -46,6 +49,7 @@ class Collector:
         max_records: int = queue.DEFAULT_MAX_RECORDS,
         legacy_list: str | None = None,
         redact_keys: Sequence[str] = (),
+        http_port: int | None = None,
     ) -> None:
         self._stopping = asyncio.Event()
         self._limits = {"max_bytes": max_bytes, "max_records": max_records}
@@ -54,9 +58,19 @@ class Collector:
         self._partitions = Partitions(owner_dsn)
         self._maintenance = Maintenance(owner_dsn, source=self._queue)
         self._reader = Reader(self._queue, stopping=self._stopping)
-        self._writer = Writer(
-            writer_dsn, partitions=self._partitions, stopping=self._stopping
+        self._metrics = Metrics(
+            reclaims=lambda: self._reader.reclaims,
+            conflicts=lambda: self._writer.conflicts,
         )
+        self._writer = Writer(
+            writer_dsn,
+            partitions=self._partitions,
+            stopping=self._stopping,
+            metrics=self._metrics,
+        )
+        self._probe = Probe(self._queue, writer_dsn)
+        self._load = Load(self._queue, stopping=self._stopping)
+        self._http_port = http_port
         self._legacy: Legacy | None = None
         if legacy_list:
             self._legacy = Legacy(
@@ -73,11 +87,20 @@ class Collector:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Drain until ``stop``.
+        """Drain until ``stop``, answering on the health port meanwhile.
 
         Raises:
             SchemaError: the store's schema and this program do not fit.
+            SettingError: the health port is taken.
         """
+        if self._http_port is None:
+            return await self._drain()
+        from godot_otel_collector import health  # a web server, where it is wanted
+
+        async with health.serving(self._http_port, self._probe, self._metrics):
+            return await self._drain()
+
+    async def _drain(self) -> None:
         await self._prepare()
         if not self._stopping.is_set():
             notify.ready()
@@ -91,6 +114,7 @@ class Collector:
                 tasks.create_task(self._maintain())
                 if self._legacy:
                     tasks.create_task(self._legacy.run())
+                tasks.create_task(self._load.run())
         except BaseExceptionGroup as errors:
             first = errors.exceptions[0]
             if not isinstance(first, StoppedError):
@@ -199,9 +223,10 @@ class Collector:
     async def _store(self) -> None:
         while (group := await self._ready.get()) is not None:
             await self._write(group)
+            self._metrics.stored(group.batches)
             entries = [(b.stream_id, b.size, b.records) for b in group.batches]
             await self._reader.acknowledge(entries)
-            self.stored_records += sum(batch.stored for batch in group.batches)
+            self.stored_records += sum(b.stored for b in group.batches if not b.known)
 
     async def _write(self, group: Group) -> None:
         while True:

@@ -8,6 +8,7 @@ with the rows they speak of.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -110,6 +111,7 @@ def prepare(batches: list[Batch], calendar: Calendar) -> Group:
     rows = Rows()
     for batch in batches:
         batch.stored = len(batch.rows)
+        batch.services = _services(batch.rows.origins)
         rows.extend(batch.rows)
     if not rows:
         return group
@@ -123,6 +125,13 @@ def prepare(batches: list[Batch], calendar: Calendar) -> Group:
     group.traces = b"".join(traces)
     group.counts = b"".join(_counts(rows))
     return group
+
+
+def _services(origins: list[Origin]) -> dict[str, int]:
+    """Count rows by service; nearly every batch is of one."""
+    if origins and origins.count(origins[0]) == len(origins):
+        return {origins[0][0]: len(origins)}
+    return Counter(service for service, _ in origins)
 
 
 def _by_partition(rows: Rows, calendar: Calendar) -> Iterable[Rows]:

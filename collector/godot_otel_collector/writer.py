@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import date
@@ -25,6 +26,7 @@ from godot_otel_collector.copying import copy_group, family, refused
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import progress
 from godot_otel_collector.group import Group, prepare
+from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.partitions import Partitions
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,15 @@ class Writer:
     """Stores groups over one connection of its own, opened when it is needed."""
 
     def __init__(
-        self, dsn: str, *, partitions: Partitions, stopping: asyncio.Event
+        self,
+        dsn: str,
+        *,
+        partitions: Partitions,
+        stopping: asyncio.Event,
+        metrics: Metrics | None = None,
     ) -> None:
         self._dsn = dsn
+        self._metrics = metrics or Metrics()
         self._partitions = partitions
         self._stopping = stopping
         self._connection: store.Connection | None = None
@@ -68,7 +76,8 @@ class Writer:
                 if suspect is not None:
                     group = await self._set_aside(group, suspect)
                     suspect = None
-                return await self._store(group)
+                await self._store(group)
+                return self._metrics.store_works()
             except psycopg.Error as error:
                 await self._close()
                 kind = family(error)
@@ -89,6 +98,7 @@ class Writer:
                 )
             except StoreUnreachableError as error:
                 log.warning("%s", error, extra={"action": "store_away"})
+            self._metrics.store_fails()
             await self._pause(delay)
             delay = min(delay * 2, 5.0)
 
@@ -116,15 +126,21 @@ class Writer:
 
     async def _store(self, group: Group) -> None:
         connection = await self._open()
+        began = time.perf_counter()
         await self._upsert_dictionaries(connection, group.batches)
         async with connection.transaction():
             base, stored = await _enter(connection, group.batches)
+            for batch in group.batches:
+                batch.known = batch.stream_id in stored
             if stored:
                 self.conflicts += len(stored)
                 fresh = [b for b in group.batches if b.stream_id not in stored]
                 group = await asyncio.to_thread(self._again, fresh)
+            copying = time.perf_counter()
             await copy_group(connection, group, base << 20)
+            self._metrics.copy_seconds.observe(time.perf_counter() - copying)
             await _bury(connection, group.batches)
+        self._metrics.transaction_seconds.observe(time.perf_counter() - began)
 
     async def _upsert_dictionaries(
         self, connection: store.Connection, batches: Sequence[Batch]

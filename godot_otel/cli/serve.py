@@ -16,6 +16,7 @@ import click
 
 from godot_otel import settings, state, store
 from godot_otel.errors import SettingError
+from godot_otel.stack import workers as several
 
 
 class _JsonLines(logging.Formatter):
@@ -38,7 +39,10 @@ def log_to_stdout() -> None:
     """Send the log lines of this process to stdout as JSON."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # force: OpenTelemetry may have put a handler on the root logger already.
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    if tap := sys.modules.get("godot_otel_exporter.tap"):  # started by `godot-otel run`
+        tap.stop()
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats itself
 
 
@@ -117,13 +121,20 @@ def migrate(
 
 
 @click.command()
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="How many collectors; a parent restarts those that die.",
+)  # fmt: skip # an option's name and type share a line
 @_data_dir
-def collect(data_dir: Path | None) -> None:
+def collect(workers: int, data_dir: Path | None) -> None:
     """Drain the queue into the store until SIGTERM; run as many as you like."""
     from godot_otel_collector.collector import Collector
 
     log_to_stdout()
     found = servers(data_dir)
+    if workers > 1:
+        several.run(workers, ["--data-dir", str(data_dir)] if data_dir else [])
+        return
     if found["writer"] == found["owner"]:
         logging.getLogger(__name__).warning(
             "collecting as the owner of the store: GODOT_POSTGRES_WRITER_DSN names a"
@@ -139,8 +150,10 @@ def collect(data_dir: Path | None) -> None:
             max_records=settings.value("queue_max_records"),
             legacy_list=settings.value("legacy_list"),
             redact_keys=settings.value("redact_keys"),
+            http_port=settings.value("http_port"),
         )
         loop = asyncio.get_running_loop()
+        several.stop_without_parent(loop, collector.stop)
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, collector.stop)
         await collector.run()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from godot_otel import store
+from godot_otel import sql, store
 from godot_otel.query.line import rfc3339
 from godot_otel.query.reader import Reader, fetch
 
@@ -61,16 +61,7 @@ async def ingest(
 ) -> Ingest:
     """Ask queue and store; drops are of the applications heard of after *since*."""
     depth = await reader.depth()
-    dropped = await fetch(
-        connection,
-        "SELECT key, sum(value::numeric)::bigint FROM emitters, jsonb_each_text("
-        "CASE jsonb_typeof(counters -> 'dropped') WHEN 'object'"
-        " THEN counters -> 'dropped' ELSE '{}' END) AS reasons"
-        r" WHERE value ~ '^\d{1,15}$'"
-        " AND last_seen >= coalesce(%s::timestamptz, '-infinity')"
-        " GROUP BY key HAVING sum(value::numeric) > 0 ORDER BY key",
-        [since],
-    )
+    dropped = await fetch(connection, sql.query("dropped"), [since])
     return Ingest(
         queue_depth=depth.records if depth else None,
         queue_bytes=depth.bytes if depth else None,

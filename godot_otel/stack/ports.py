@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
+from godot_otel import settings
 from godot_otel.errors import SettingError
 
 HOST = "127.0.0.1"
@@ -46,3 +48,10 @@ def choose(asked: int | None, known: int | None, default: int, *, flag: str) -> 
             f" {flag} PORT (0 = any free one)."
         )
     return port
+
+
+def of_collector(number: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with a health port of its own for the *number*-th, from 1."""
+    port = settings.value("http_port", environ)
+    own = {"GODOT_HTTP_PORT": str(port + number - 1)} if port else {}
+    return {**environ, **own}

@@ -139,7 +139,7 @@ class Stack:
     def _start_collectors(self, wait: Callable[[float], None]) -> None:
         for number in range(1, self._workers + 1):
             name = "collector" if self._workers == 1 else f"collector-{number}"
-            collector = self._program(name, name.capitalize(), ["collect"])
+            collector = self._program(name, name.capitalize(), ["collect"], number)
             self._collectors.append(collector)
             self._start(collector, wait)
             self._announce.works(collector.title, "drains the queue into the store")
@@ -158,11 +158,13 @@ class Stack:
         self._directory.keys.remember_port("mcp", self._mcp_port)
         self._announce.works("MCP", self._mcp_url)
 
-    def _program(self, name: str, title: str, arguments: list[str]) -> Program:
+    def _program(
+        self, name: str, title: str, arguments: list[str], number: int = 1
+    ) -> Program:
         return Program(
             title,
             [*self._ourselves, *arguments],
-            environ=self._environ,
+            environ=ports.of_collector(number, self._environ),
             log=self._directory.log(name),
             notify=self._directory.sockets / f"{name}.sock",
         )

@@ -29,7 +29,7 @@ class _Watched:
 
 
 class Supervisor:
-    """Watches parts that were started and are ready.
+    """Watches parts that were started and are ready, or else starts them first.
 
     *launched* is called when a part has a new pid, *ready* when it works again.
     """
@@ -41,9 +41,11 @@ class Supervisor:
         *,
         launched: Callable[[], None],
         ready: Callable[[], None],
+        started: bool = True,
     ) -> None:
         now = time.monotonic()
-        self._watched = [_Watched(part, ready_since=now) for part in parts]
+        since, at = (now, None) if started else (None, now)
+        self._watched = [_Watched(part, since, launch_at=at) for part in parts]
         self._announce = announce
         self._launched = launched
         self._ready = ready

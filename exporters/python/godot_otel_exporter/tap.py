@@ -43,6 +43,12 @@ def move_off_root() -> None:
                 _listen(ours)
 
 
+def stop() -> None:
+    """Export nothing more: this process is a station of the pipeline itself."""
+    global _handler
+    _handler = None
+
+
 def export(record: logging.LogRecord) -> None:
     """Hand *record* over without printing it; does nothing before the set-up."""
     handler = _handler

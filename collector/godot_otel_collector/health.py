@@ -1,0 +1,106 @@
+"""The health port of one collector: /healthz, /readyz and /metrics, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from godot_otel.errors import GodotError, SettingError
+from godot_otel.web.guard import Guard
+from godot_otel_collector.metrics import Metrics
+from godot_otel_collector.probe import Probe
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_T = TypeVar("_T")
+
+
+def build(probe: Probe, metrics: Metrics) -> Starlette:
+    """Make the app of one collector."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")  # the event loop turns, or nothing would come
+
+    async def readyz(_: Request) -> Response:
+        problem = await probe.problem()
+        if problem is None:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse(f"{problem}\n", 503)
+
+    async def numbers(_: Request) -> Response:
+        depth, facts = await asyncio.gather(
+            probe.depth(), probe.store(), return_exceptions=True
+        )
+        text = metrics.render(_known(depth), _known(facts))
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", numbers),
+        ],
+        middleware=[Middleware(Guard)],
+    )
+
+
+def _known(answer: _T | BaseException) -> _T | None:
+    if isinstance(answer, BaseException):
+        if not isinstance(answer, GodotError):
+            raise answer
+        return None
+    return answer
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # they are the collector's
+
+
+@contextlib.asynccontextmanager
+async def serving(port: int, probe: Probe, metrics: Metrics) -> AsyncIterator[int]:
+    """Answer on *port* (0: any free one) while the block runs; give the real one.
+
+    Raises:
+        SettingError: the port is taken.
+    """
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise SettingError(
+            f"GODOT_HTTP_PORT: port {port} cannot be used ({error.strerror}); choose"
+            " another, 0 for any free one"
+        ) from None
+    port = listening.getsockname()[1]
+    config = uvicorn.Config(
+        build(probe, metrics),
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    log.info("health port: http://%s:%d/readyz", HOST, port,
+             extra={"action": "health_port"})  # fmt: skip # one sentence
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await task
