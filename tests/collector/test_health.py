@@ -1,0 +1,285 @@
+"""The health port of a collector, and what its log says when the queue fills up."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psycopg
+import pytest
+from fix_otlp import entry
+from fix_processes import CollectorProcess, count, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+from godot_otel import queue, store
+from godot_otel.stack.postgres import Postgres
+from godot_otel_collector.batch import Batch, DeadLetter
+from godot_otel_collector.load import Load
+from godot_otel_collector.metrics import MOST_REASONS, MOST_SERVICES, Metrics
+
+RULES = Path(__file__).parents[2] / "examples/prometheus/godot-otel.rules.yml"
+
+
+class Healthy(CollectorProcess):
+    """A collector with a health port."""
+
+    def __init__(self, *arguments, **environ) -> None:
+        super().__init__(*arguments, GODOT_HTTP_PORT="0", **environ)
+        (said,) = re.findall(r"health port: (http://[0-9.:]+)/", self.log.read_text())
+        self.url = said
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def numbers(self) -> dict[str, float]:
+        _, text = self.get("/metrics")
+        return {
+            sample.name + "".join(f"{{{v}}}" for v in sample.labels.values()): (
+                sample.value
+            )
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def healthy(tmp_path, redis_url, store_dsn):
+    collector = Healthy(tmp_path, redis_url, store_dsn)
+    yield collector
+    collector.stop()
+
+
+def drained(producer) -> bool:
+    return producer._redis.xlen(queue.stream_key()) == 0
+
+
+def test_the_numbers_are_those_of_what_was_stored(healthy, producer, store_dsn):
+    batches = [
+        entry(["one", "two", "three"], service="shop"),
+        entry([f"charge {n}" for n in range(40)], service="payments"),
+        entry(["four"], service="shop"),
+    ]
+    for batch in batches:
+        producer.admit(batch)
+    wait_until(lambda: count(store_dsn) == 44 and drained(producer), "the rows")
+    producer.admit(batches[0])  # a second delivery
+    producer.admit(queue.Entry(queue.batch_id(), b"logs", 1, b"no request"))
+    wait_until(lambda: drained(producer), "the rest")
+    numbers = healthy.numbers()
+    with psycopg.connect(store_dsn) as connection:
+        stored = connection.execute(
+            "SELECT service, count(*) FROM logs GROUP BY service"
+        ).fetchall()
+        (partitions,) = connection.execute(
+            "SELECT count(*) FROM partitions WHERE parent = 'logs'"
+        ).fetchone()
+    for service, records in stored:
+        assert numbers[f"godot_otel_stored_records_total{{{service}}}"] == records
+    size = {"shop": 0, "payments": 0}
+    for batch, service in zip(batches, ("shop", "payments", "shop"), strict=True):
+        size[service] += len(batch.payload)
+    for service, total in size.items():
+        assert numbers[f"godot_otel_stored_bytes_total{{{service}}}"] == total
+    assert (
+        numbers["godot_otel_stored_batches_total"] == count(store_dsn, "batches") == 4
+    )
+    assert numbers["godot_otel_ledger_conflicts_total"] == 1
+    assert numbers["godot_otel_dead_letters_total{no OTLP request}"] == 1
+    assert count(store_dsn, "dead_letters") == 1
+    assert numbers["godot_otel_queue_records"] == 0
+    assert numbers["godot_otel_queue_admitted_batches_total"] == 5
+    assert numbers["godot_otel_queue_max_records"] == queue.DEFAULT_MAX_RECORDS
+    assert numbers["godot_otel_partitions{logs}"] == partitions > 0
+    assert 3600 < numbers["godot_otel_partitions_ahead_seconds{logs}"] <= 4 * 3600
+    assert numbers["godot_otel_copy_seconds_count"] >= 2
+    assert (
+        numbers["godot_otel_transaction_seconds_sum"]
+        >= numbers["godot_otel_copy_seconds_sum"]
+        > 0
+    )
+    assert 0 < numbers["godot_otel_committed_lag_seconds"] < 60
+    assert numbers["godot_otel_store_reachable"] == 1
+
+
+def test_drops_are_those_that_applications_have_reported(healthy, producer, store_dsn):
+    source = (
+        b'{"instance":"%s","service":"shop","emitted":9,"dropped":{"spool_full":7}}'
+    )
+    for instance in (b"0" * 31 + b"1", b"0" * 31 + b"2"):
+        one = entry(["x"])
+        producer.admit(
+            queue.Entry(one.id, one.signal, 1, one.payload, source=source % instance)
+        )
+    wait_until(lambda: count(store_dsn) == 2, "the rows")
+    assert healthy.numbers()["godot_otel_dropped_records{spool_full}"] == 14
+
+
+def test_it_answers_this_machine_alone_and_nothing_else(healthy):
+    assert healthy.get("/healthz") == (200, "ok\n")
+    assert healthy.get("/readyz") == (200, "ok\n")
+    assert healthy.get("/metrics", Host="evil.example")[0] == 421
+    assert healthy.get("/other")[0] == 404
+    assert healthy.url.startswith("http://127.0.0.1:")
+
+
+def test_without_partitions_for_what_comes_next_it_is_not_ready(healthy, store_dsn):
+    with psycopg.connect(store_dsn) as connection:
+        connection.execute(
+            "DELETE FROM partitions WHERE parent = 'logs' AND lower > now()"
+        )
+    assert healthy.get("/readyz") == (
+        503, "no partition of logs takes what comes next\n",
+    )  # fmt: skip # one answer
+
+
+@pytest.mark.slow
+def test_it_is_not_ready_while_postgres_or_the_queue_is_away(
+    redis_url, producer, server_folder, tmp_path, request
+):
+    if request.config.getoption("--postgres") == "15":
+        pytest.skip("stops a server of its own, which is the embedded one")
+    server = Postgres(server_folder / "health", settings={"fsync": "off"})
+    server.start()
+    collector = None
+    try:
+        asyncio.run(store.migrate(server.dsn()))
+        collector = Healthy(tmp_path, redis_url, server.dsn())
+        assert collector.get("/readyz") == (200, "ok\n")
+        server.stop()
+        producer.admit(entry(["meanwhile"]))
+        wait_until(lambda: collector.get("/readyz")[0] == 503, "not ready", 5)
+        assert "cannot be reached" in collector.get("/readyz")[1]
+        assert collector.get("/healthz")[0] == 200
+        wait_until(
+            lambda: collector.numbers()["godot_otel_store_away_seconds"] > 0.1,
+            "the failed transaction",
+        )
+        numbers = collector.numbers()
+        assert numbers["godot_otel_store_reachable"] == 0
+        assert numbers["godot_otel_queue_records"] == 1
+        assert not [name for name in numbers if "partitions" in name], "unknown now"
+        server.start()
+        wait_until(lambda: collector.get("/readyz")[0] == 200, "ready again", 15)
+        wait_until(lambda: count(server.dsn()) == 1, "the line")
+        wait_until(
+            lambda: collector.numbers()["godot_otel_store_away_seconds"] == 0, "calm"
+        )
+    finally:
+        if collector is not None:
+            collector.stop()
+        server.stop()
+        server.wipe()
+
+
+def test_a_taken_port_is_said(tmp_path, redis_url, store_dsn, healthy):
+    port = healthy.url.rpartition(":")[2]
+    from click.testing import CliRunner
+
+    from godot_otel.cli.serve import collect
+    from godot_otel.errors import SettingError
+
+    environ = {
+        "GODOT_REDIS_URL": redis_url, "GODOT_POSTGRES_DSN": store_dsn,
+        "GODOT_HTTP_PORT": port,
+    }  # fmt: skip # what it needs
+    with pytest.raises(SettingError, match=f"GODOT_HTTP_PORT: port {port} cannot"):
+        CliRunner().invoke(collect, [], env=environ, catch_exceptions=False)
+
+
+def test_labels_are_bounded():
+    metrics = Metrics()
+    for number in range(70):
+        batch = Batch(b"1-0", 100, 1, b"", 0, "logs", {}, b"", stored=1)
+        batch.services = {f"service {number}": 1}
+        batch.dead = [DeadLetter(0, f"reason {number}", b"")]
+        metrics.stored([batch])
+    text = metrics.render(None, None).decode()
+    services = re.findall(r"^godot_otel_stored_records_total\{.* (.+)", text, re.M)
+    assert len(services) == MOST_SERVICES + 1
+    assert f'{{service="other"}} {70 - MOST_SERVICES}.0' in text
+    assert f'{{reason="other"}} {70 - MOST_REASONS}.0' in text
+
+
+def test_every_metric_of_the_alert_rules_exists(healthy):
+    text = RULES.read_text()
+    named = set(re.findall(r"\b(godot_otel_\w+)", text))
+    assert len(named) >= 8
+    _, answer = healthy.get("/metrics")
+    there = set(re.findall(r"^# TYPE (\w+) ", answer, re.M))
+    assert named <= there, named - there
+    rules = text.count("- alert: ")
+    assert rules == text.count("summary: ") == text.count("what_to_do: ") >= 8
+
+
+# --- what the log says
+
+
+@contextlib.asynccontextmanager
+async def looking(redis_url):
+    source = queue.Queue(redis_url)
+    stopping = asyncio.Event()
+    load = Load(source, stopping=stopping, interval=0.1)
+    task = asyncio.create_task(load.run())
+    try:
+        await source.prepare(max_bytes=10_000_000, max_records=1000)
+        yield source
+    finally:
+        stopping.set()
+        await task
+        await source.close()
+
+
+async def said(caplog, action: str) -> str:
+    deadline = time.monotonic() + 10
+    while True:
+        for record in caplog.records:
+            if getattr(record, "action", "") == action:
+                return record.getMessage()
+        assert time.monotonic() < deadline, f"nothing said of {action}"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_queue_that_fills_up_is_said_with_the_top_talker_and_the_time_left(
+    redis_url, producer, caplog
+):
+    caplog.set_level(logging.INFO)
+    source = (b'{"service":"loud"}', b'{"service":"quiet"}')
+    async with looking(redis_url) as waiting:
+        await asyncio.sleep(0.3)
+        for number in range(12):
+            one = entry(["x" * 200] * 50)
+            producer.admit(
+                queue.Entry(
+                    one.id, one.signal, 50, one.payload, source=source[number % 4 == 0]
+                )
+            )
+            await asyncio.sleep(0.05)
+        text = await said(caplog, "queue_filling")
+        assert text.startswith("the queue is filling up: ")
+        assert " of 1,000 records, " in text
+        assert "most comes from loud: " in text
+        assert re.search(r"at this rate the queue holds \d+ s$", text)
+        for _ in range(8):
+            one = entry(["x"] * 50)
+            with contextlib.suppress(queue.QueueFullError):
+                producer.admit(one)
+        text = await said(caplog, "queue_full")
+        assert text.startswith("the queue is full and refuses more: 100%, 1,000 of")
+        await asyncio.sleep(0.5)
+        entries = producer._redis.xrange(queue.stream_key())
+        await waiting.acknowledge(
+            [(i, len(f[b"payload"]), int(f[b"records"])) for i, f in entries]
+        )
+        assert "recovered: 0%" in await said(caplog, "queue_recovered")
+    spoken = [r.action for r in caplog.records if hasattr(r, "action")]
+    assert spoken == ["queue_filling", "queue_full", "queue_recovered"]
