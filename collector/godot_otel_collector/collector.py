@@ -140,12 +140,14 @@ class Collector:
                     log.warning("%s", warning, extra={"action": "server_settings"})
             except (RetryableError, psycopg.OperationalError) as error:
                 text = str(error) if isinstance(error, GodotError) else "store busy"
+                self._metrics.store_fails()
                 log.warning("waiting: %s", text, extra={"action": "waiting"})
                 await self._sleep(1.0)
             except (RedisError, OSError):
                 log.warning("waiting: queue away", extra={"action": "waiting"})
                 await self._sleep(1.0)
             else:
+                self._metrics.store_works()
                 return
 
     async def _sleep(self, seconds: float) -> None:

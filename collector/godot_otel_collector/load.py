@@ -44,6 +44,9 @@ class Load:
                 await self._look()
             except (RedisError, OSError):
                 self._samples.clear()  # the reader says that the queue is away
+            except Exception:
+                log.exception("cannot judge the load", extra={"action": "load_failed"})
+                return  # whatever it is, what is collected must not be lost for it
             try:
                 await asyncio.wait_for(self._stopping.wait(), self._interval)
             except TimeoutError:
@@ -97,7 +100,9 @@ class Load:
 
 
 def _filled(depth: Depth) -> float:
-    return max(depth.bytes / depth.max_bytes, depth.records / depth.max_records)
+    # A limit of 0 is how somebody stops admission by hand.
+    parts = (depth.bytes, depth.max_bytes), (depth.records, depth.max_records)
+    return max(used / most if most else 1.0 for used, most in parts)
 
 
 def _refuses(depth: Depth, newest: list[Arrival]) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -75,6 +74,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._service, self._reason = _Bounded(MOST_SERVICES), _Bounded(MOST_REASONS)
         self._failing_since: float | None = None
+        self._lag: float | None = None
         self._records = Counter(
             "godot_otel_stored_records", "Records stored.", ["service"],
             registry=registry,
@@ -90,12 +90,6 @@ class Metrics:
             "godot_otel_dead_letters", "Records set aside as dead letters.",
             ["reason"], registry=registry,
         )  # fmt: skip
-        self._lag = Gauge(
-            "godot_otel_committed_lag_seconds",
-            "From the queue's admission to the commit, of the newest batch stored; by"
-            " two clocks where the queue is on another machine.",
-            registry=registry,
-        )
         self.transaction_seconds = Histogram(
             "godot_otel_transaction_seconds", "How long a transaction took, commit and"
             " dictionaries included.", registry=registry, buckets=_BUCKETS,
@@ -104,7 +98,7 @@ class Metrics:
             "godot_otel_copy_seconds", "How long the COPYs of a transaction took.",
             registry=registry, buckets=_BUCKETS,
         )  # fmt: skip
-        self._asked = _Asked(reclaims, conflicts, self._failing)
+        self._asked = _Asked(reclaims, conflicts, self._failing, lambda: self._lag)
         registry.register(self._asked)
         ProcessCollector(registry=registry)
 
@@ -124,7 +118,7 @@ class Metrics:
             for letter in batch.dead:
                 self._dead.labels(self._reason(letter.reason)).inc()
         if newest:
-            self._lag.set(max(0.0, time.time() - newest / 1000))
+            self._lag = max(0.0, time.time() - newest / 1000)
 
     def store_fails(self) -> None:
         """Note that a transaction could not be done, and will be tried again."""
@@ -153,9 +147,11 @@ class _Asked(Source):
         reclaims: Callable[[], int],
         conflicts: Callable[[], int],
         failing: Callable[[], float],
+        lag: Callable[[], float | None],
     ) -> None:
         self.depth: Depth | None = None
         self.facts: StoreFacts | None = None
+        self._lag = lag
         self._reclaims, self._conflicts, self._failing = reclaims, conflicts, failing
 
     def describe(self) -> Iterator[Metric]:
@@ -177,6 +173,14 @@ class _Asked(Source):
             "For how long no transaction could be done; 0 while they can.",
             value=self._failing(),
         )
+        # By two clocks where the queue is on another machine.
+        newest = GaugeMetricFamily(
+            "godot_otel_committed_lag_seconds",
+            "From the queue's admission to the commit, of the newest batch stored.",
+        )
+        if (lag := self._lag()) is not None:
+            newest.add_metric([], lag)
+        yield newest
         for name, known in (("queue", self.depth), ("store", self.facts)):
             yield GaugeMetricFamily(
                 f"godot_otel_{name}_reachable",

@@ -16,6 +16,7 @@ APPLICATION = {
     "run": ("godot_otel.cli.run", "run an application with zero-code instrumentation"),
     "spool": ("godot_otel.cli.spool", "list, send or delete what waits on disk"),
     "level": ("godot_otel.cli.level", "change what applications export, for a while"),
+    "doctor": ("godot_otel.cli.doctor", "check all there is and say what to do"),
 }
 SERVER = {
     "up": ("godot_otel.cli.stack", "start everything on this machine"),

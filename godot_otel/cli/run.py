@@ -10,28 +10,13 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
-
-from godot_otel import settings
+from godot_otel import instrumentors, settings
 from godot_otel_exporter import service
 from godot_otel_exporter.endpoint import resolve, without_password
 from godot_otel_exporter.environment import DEFAULTS, SAID_NO_QUEUE, SELECTION
-
-# importable module -> (the instrumentor it wants, the extra that brings it)
-_WANTS = {
-    "flask": ("flask", "flask"),
-    "fastapi": ("fastapi", "fastapi"),
-    "django": ("django", "django"),
-    "celery": ("celery", "celery"),
-    "aiohttp": ("aiohttp-server", "aiohttp"),
-    "requests": ("requests", "flask"),
-    "httpx": ("httpx", "fastapi"),
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -120,13 +105,13 @@ def _line(command: list[str]) -> str:
         queue = "no queue: start one with `godot-otel up`"
     else:
         queue = f"queue {without_password(url)}"
-    instrumentors = entry_points(group="opentelemetry_instrumentor")
-    active = sorted(_instrumented(instrumentors))
+    active = sorted(instrumentors.active())
+    missing = instrumentors.missing()
     parts = [
         f"service {service.named() or service.name_of(command)}",
         _off() or queue,
         f"instrumented: {', '.join(active) or 'nothing'}",
-        *_missing({found.name for found in instrumentors}),
+        *(f"not instrumented: {module} ({pip})" for module, pip in missing),
     ]
     return f"godot-otel: {'; '.join(parts)}"
 
@@ -139,22 +124,3 @@ def _off() -> str:
     if "godot" not in (name.strip() for name in exporters):
         return "log records are NOT sent to the queue: OTEL_LOGS_EXPORTER"
     return ""
-
-
-def _instrumented(instrumentors: EntryPoints) -> Iterator[str]:
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
-    excluded = {name.strip() for name in disabled.split(",")}
-    if "*" in excluded:
-        return
-    for found in instrumentors:
-        if found.name in excluded or found.dist is None:
-            continue
-        if get_dist_dependency_conflicts(found.dist) is None:
-            yield found.name
-
-
-def _missing(installed: set[str]) -> Iterator[str]:
-    """Name what could be instrumented and is not, with the line that would."""
-    for module, (instrumentor, extra) in _WANTS.items():
-        if instrumentor not in installed and find_spec(module) is not None:
-            yield f"not instrumented: {module} (pip install 'godot-otel[{extra}]')"

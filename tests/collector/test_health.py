@@ -21,7 +21,8 @@ from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.load import Load
 from godot_otel_collector.metrics import MOST_REASONS, MOST_SERVICES, Metrics
 
-RULES = Path(__file__).parents[2] / "examples/prometheus/godot-otel.rules.yml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "prometheus"
+RULES, README = EXAMPLE / "godot-otel.rules.yml", EXAMPLE / "README.md"
 
 
 class Healthy(CollectorProcess):
@@ -219,6 +220,15 @@ def test_every_metric_of_the_alert_rules_exists(healthy):
     assert named <= there, named - there
     rules = text.count("- alert: ")
     assert rules == text.count("summary: ") == text.count("what_to_do: ") >= 8
+
+
+def test_every_metric_is_documented_with_the_sentence_it_has(healthy):
+    table = re.findall(r"^\| `(\w+)`\S* \| \w+ \| (.+) \|$", README.read_text(), re.M)
+    _, answer = healthy.get("/metrics")
+    helps = re.findall(r"^# HELP (godot_otel_\w+) (.+)$", answer, re.M)
+    assert sorted(table) == sorted(helps)
+    lag = "godot_otel_committed_lag_seconds"
+    assert lag not in healthy.numbers(), "nothing was stored: it is not known"
 
 
 # --- what the log says

@@ -134,13 +134,14 @@ def test_a_process_ends_within_5_s_of_its_own_end(kind, program, godot_run):
 
 
 def test_the_line_says_service_queue_and_instrumentation(environment, tmp_path, capsys):
+    from godot_otel import instrumentors
     from godot_otel.cli import run
 
     became = []
     environment.setattr(os, "execv", lambda *command: became.append(command))
     environment.setenv("GODOT_REDIS_URL", "redis://:secret@somewhere:7/1")
     # a framework that is there, and whose instrumentor surely is not
-    environment.setitem(run._WANTS, "rails", ("rails", "django"))
+    environment.setitem(instrumentors._WANTS, "rails", ("rails", "django"))
     (tmp_path / "rails.py").touch()
     environment.syspath_prepend(tmp_path)
     main(["run", "--service", "cart", "--", "python", "x.py"])

@@ -60,6 +60,13 @@ def test_the_base_install_explains_itself(application):
     assert application.run("godot-otel", "--version").stdout.startswith("godot-otel ")
 
 
+def test_the_base_install_has_a_doctor_who_says_what_it_cannot_check(application):
+    done = application.run("godot-otel", "doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not checked: psycopg" in done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("command", ["up", "query", "migrate"])
 def test_a_command_of_the_servers_names_the_install_that_brings_it(
     application, command

@@ -56,20 +56,28 @@ def resolve(argument: str | None = None) -> str | None:
     """
     if argument:
         return argument
+    found = find()
+    return found[0] if found else None
+
+
+def find() -> tuple[str, str] | None:
+    """Return the queue's URL and what names it: a variable, or a file."""
     for name in _SOURCES:
         if url := setting(name):
-            return str(url)
+            return str(url), settings.BY_NAME[name].env
     return _of_stack()
 
 
-def _of_stack() -> str | None:
-    directory = setting("data_dir")
+def _of_stack() -> tuple[str, str] | None:
     try:
-        found = state.read(directory or settings.default_data_dir())
+        directory = setting("data_dir") or settings.default_data_dir()
+        found = state.read(directory)
     except RuntimeError:
         return None  # no home directory to look in
     url = (found or {}).get("redis_url")
-    return url if isinstance(url, str) and url else None
+    if isinstance(url, str) and url:
+        return url, str(directory / state.FILE)
+    return None
 
 
 def without_password(url: str) -> str:
