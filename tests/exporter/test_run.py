@@ -135,7 +135,6 @@ def test_a_process_ends_within_5_s_of_its_own_end(kind, program, godot_run):
 
 def test_the_line_says_service_queue_and_instrumentation(environment, tmp_path, capsys):
     from godot_otel import instrumentors
-    from godot_otel.cli import run
 
     became = []
     environment.setattr(os, "execv", lambda *command: became.append(command))
