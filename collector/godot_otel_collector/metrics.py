@@ -104,19 +104,25 @@ class Metrics:
 
     def stored(self, batches: Iterable[Batch]) -> None:
         """Count what a transaction has committed."""
-        newest = 0
+        newest = number = 0
+        records: dict[str, int] = {}
+        size: dict[str, float] = {}
         for batch in batches:
             newest = max(newest, stream_milliseconds(batch.stream_id))
             if batch.known:
                 continue
-            self._batches.inc()
-            for name, records in batch.services.items():
-                service = self._service(name)
-                self._records.labels(service).inc(records)
-                share = batch.size * records / batch.stored
-                self._bytes.labels(service).inc(share)
+            number += 1
+            for name, count in batch.services.items():
+                records[name] = records.get(name, 0) + count
+                share = batch.size * count / batch.stored
+                size[name] = size.get(name, 0.0) + share
             for letter in batch.dead:
                 self._dead.labels(self._reason(letter.reason)).inc()
+        self._batches.inc(number)
+        for name, count in records.items():
+            service = self._service(name)
+            self._records.labels(service).inc(count)
+            self._bytes.labels(service).inc(size[name])
         if newest:
             self._lag = max(0.0, time.time() - newest / 1000)
 
