@@ -6,6 +6,7 @@ answer, and left out where they did not say it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -31,6 +32,7 @@ from godot_otel_collector.probe import StoreFacts
 MOST_SERVICES = 50
 MOST_REASONS = 20
 OTHER = "other"
+LAG_SECONDS = 60.0
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 # name, what it means, where it stands in a Depth
@@ -74,7 +76,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._service, self._reason = _Bounded(MOST_SERVICES), _Bounded(MOST_REASONS)
         self._failing_since: float | None = None
-        self._lag: float | None = None
+        self._committed: tuple[float, float] | None = None  # when, and the lag
         self._records = Counter(
             "godot_otel_stored_records", "Records stored.", ["service"],
             registry=registry,
@@ -98,7 +100,7 @@ class Metrics:
             "godot_otel_copy_seconds", "How long the COPYs of a transaction took.",
             registry=registry, buckets=_BUCKETS,
         )  # fmt: skip
-        self._asked = _Asked(reclaims, conflicts, self._failing, lambda: self._lag)
+        self._asked = _Asked(reclaims, conflicts, self._failing, self._lag)
         registry.register(self._asked)
         ProcessCollector(registry=registry)
 
@@ -124,7 +126,8 @@ class Metrics:
             self._records.labels(service).inc(count)
             self._bytes.labels(service).inc(size[name])
         if newest:
-            self._lag = max(0.0, time.time() - newest / 1000)
+            lag = max(0.0, time.time() - newest / 1000)
+            self._committed = time.monotonic(), lag
 
     def store_fails(self) -> None:
         """Note that a transaction could not be done, and will be tried again."""
@@ -134,6 +137,11 @@ class Metrics:
     def store_works(self) -> None:
         """Note that one could."""
         self._failing_since = None
+
+    def _lag(self) -> float | None:
+        """Give the lag of the last minute; an older one says nothing of today."""
+        at, lag = self._committed or (-math.inf, 0.0)
+        return lag if time.monotonic() - at < LAG_SECONDS else None
 
     def _failing(self) -> float:
         since = self._failing_since
@@ -182,7 +190,8 @@ class _Asked(Source):
         # By two clocks where the queue is on another machine.
         newest = GaugeMetricFamily(
             "godot_otel_committed_lag_seconds",
-            "From the queue's admission to the commit, of the newest batch stored.",
+            "From the queue's admission to the commit, of the newest batch stored"
+            " within the last minute.",
         )
         if (lag := self._lag()) is not None:
             newest.add_metric([], lag)
