@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
@@ -81,9 +82,10 @@ async def serving(port: int, probe: Probe, metrics: Metrics) -> AsyncIterator[in
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise SettingError(
-            f"GODOT_HTTP_PORT: port {port} cannot be used ({error.strerror}); choose"
-            " another, 0 for any free one"
+            f"GODOT_HTTP_PORT: port {port} cannot be used ({reason}); choose another, 0"
+            " for any free one"
         ) from None
     port = listening.getsockname()[1]
     config = uvicorn.Config(

@@ -33,7 +33,10 @@ _OURSELVES = (sys.executable, "-m", "godot_otel")
 
 
 class _MustChange(Exception):
-    """A worker ended with status 2: to start it again would change nothing."""
+    """A worker ended with status 2: to start it again would change nothing.
+
+    No GodotError: after one of those the supervisor would try again.
+    """
 
 
 class _Worker(Program):

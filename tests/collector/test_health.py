@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import logging
 import re
+import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +16,8 @@ import psycopg
 import pytest
 from fix_otlp import entry
 from fix_processes import CollectorProcess, count, wait_until
+from fix_queue import Server
+from fix_serving import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 from godot_otel import queue, store
@@ -143,20 +148,27 @@ def test_without_partitions_for_what_comes_next_it_is_not_ready(healthy, store_d
     )  # fmt: skip # one answer
 
 
-@pytest.mark.slow
-def test_it_is_not_ready_while_postgres_or_the_queue_is_away(
-    redis_url, producer, server_folder, tmp_path, request
-):
+@pytest.fixture
+def away(server_folder, request):
+    """A store whose server can be stopped."""
     if request.config.getoption("--postgres") == "15":
         pytest.skip("stops a server of its own, which is the embedded one")
     server = Postgres(server_folder / "health", settings={"fsync": "off"})
     server.start()
-    collector = None
+    asyncio.run(store.migrate(server.dsn()))
+    yield server
+    server.stop()
+    server.wipe()
+
+
+@pytest.mark.slow
+def test_it_is_not_ready_while_the_store_or_the_queue_is_away(away, tmp_path):
+    waiting = Server(tmp_path, free_port())
+    producer = queue.Producer(waiting.url)
+    collector = Healthy(tmp_path, waiting.url, away.dsn())
     try:
-        asyncio.run(store.migrate(server.dsn()))
-        collector = Healthy(tmp_path, redis_url, server.dsn())
         assert collector.get("/readyz") == (200, "ok\n")
-        server.stop()
+        away.stop()
         producer.admit(entry(["meanwhile"]))
         wait_until(lambda: collector.get("/readyz")[0] == 503, "not ready", 5)
         assert "cannot be reached" in collector.get("/readyz")[1]
@@ -169,32 +181,43 @@ def test_it_is_not_ready_while_postgres_or_the_queue_is_away(
         assert numbers["godot_otel_store_reachable"] == 0
         assert numbers["godot_otel_queue_records"] == 1
         assert not [name for name in numbers if "partitions" in name], "unknown now"
-        server.start()
+        away.start()
         wait_until(lambda: collector.get("/readyz")[0] == 200, "ready again", 15)
-        wait_until(lambda: count(server.dsn()) == 1, "the line")
+        wait_until(lambda: count(away.dsn()) == 1, "the line")
         wait_until(
             lambda: collector.numbers()["godot_otel_store_away_seconds"] == 0, "calm"
         )
+        waiting.stop()
+        assert collector.get("/readyz") == (
+            503, "the queue cannot be used: ConnectionError\n",
+        )  # fmt: skip # one answer
+        numbers = collector.numbers()
+        assert numbers["godot_otel_queue_reachable"] == 0
+        assert "godot_otel_queue_records" not in numbers
+        assert numbers["godot_otel_store_reachable"] == 1
+        waiting.start()
+        wait_until(lambda: collector.get("/readyz")[0] == 200, "ready again", 15)
     finally:
-        if collector is not None:
-            collector.stop()
-        server.stop()
-        server.wipe()
+        collector.stop()
+        producer.close()
+        waiting.stop()
 
 
-def test_a_taken_port_is_said(tmp_path, redis_url, store_dsn, healthy):
-    port = healthy.url.rpartition(":")[2]
-    from click.testing import CliRunner
-
-    from godot_otel.cli.serve import collect
-    from godot_otel.errors import SettingError
-
-    environ = {
-        "GODOT_REDIS_URL": redis_url, "GODOT_POSTGRES_DSN": store_dsn,
-        "GODOT_HTTP_PORT": port,
-    }  # fmt: skip # what it needs
-    with pytest.raises(SettingError, match=f"GODOT_HTTP_PORT: port {port} cannot"):
-        CliRunner().invoke(collect, [], env=environ, catch_exceptions=False)
+def test_a_taken_port_is_said(monkeypatch):
+    monkeypatch.setenv("GODOT_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("GODOT_POSTGRES_DSN", "postgresql://u@127.0.0.1:1/d")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("GODOT_HTTP_PORT", str(port))
+        done = subprocess.run(
+            [sys.executable, "-m", "godot_otel", "collect"],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip # what, and how
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"godot-otel: GODOT_HTTP_PORT: port {port} cannot be used (Address already in"
+        " use); choose another, 0 for any free one\n"
+    )
 
 
 def test_labels_are_bounded():
@@ -211,22 +234,17 @@ def test_labels_are_bounded():
     assert f'{{reason="other"}} {70 - MOST_REASONS}.0' in text
 
 
-def test_every_metric_of_the_alert_rules_exists(healthy):
-    text = RULES.read_text()
-    named = set(re.findall(r"\b(godot_otel_\w+)", text))
-    assert len(named) >= 8
-    _, answer = healthy.get("/metrics")
-    there = set(re.findall(r"^# TYPE (\w+) ", answer, re.M))
-    assert named <= there, named - there
-    rules = text.count("- alert: ")
-    assert rules == text.count("summary: ") == text.count("what_to_do: ") >= 8
-
-
-def test_every_metric_is_documented_with_the_sentence_it_has(healthy):
-    table = re.findall(r"^\| `(\w+)`\S* \| \w+ \| (.+) \|$", README.read_text(), re.M)
+def test_every_metric_is_documented_and_those_of_the_alert_rules_exist(healthy):
     _, answer = healthy.get("/metrics")
     helps = re.findall(r"^# HELP (godot_otel_\w+) (.+)$", answer, re.M)
+    table = re.findall(r"^\| `(\w+)`\S* \| \w+ \| (.+) \|$", README.read_text(), re.M)
     assert sorted(table) == sorted(helps)
+    rules = RULES.read_text()
+    named = set(re.findall(r"\b(godot_otel_\w+)", rules))
+    assert len(named) >= 8
+    assert named <= {name for name, _ in helps}
+    alerts = rules.count("- alert: ")
+    assert alerts == rules.count("summary: ") == rules.count("what_to_do: ") >= 8
     lag = "godot_otel_committed_lag_seconds"
     assert lag not in healthy.numbers(), "nothing was stored: it is not known"
 

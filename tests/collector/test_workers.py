@@ -12,7 +12,7 @@ from fix_otlp import entry
 from fix_processes import CollectorProcess, count, wait_until
 
 from godot_otel import queue
-from godot_otel.stack import processes
+from godot_otel.stack import ports, processes
 
 
 class Workers(CollectorProcess):
@@ -91,8 +91,8 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost_twice(
 
 def test_when_the_parent_is_killed_its_workers_end_by_themselves(workers):
     pids = workers.workers()
-    ports = re.findall(r"http://127.0.0.1:(\d+)/readyz", workers.log.read_text())
-    assert len(set(ports)) == len(pids) == 2, "each has a health port of its own"
+    urls = re.findall(r"http://127.0.0.1:\d+/readyz", workers.log.read_text())
+    assert len(set(urls)) == len(pids) == 2, "each has a health port of its own"
     workers.kill()
     wait_until(
         lambda: all(processes.birth(pid) is None for pid in pids), "their end", 5
@@ -115,6 +115,15 @@ def test_a_schema_that_does_not_fit_ends_them_all_with_status_2(
     assert "the store has no schema yet: run `godot-otel migrate`." in done.stderr
     assert re.search(r"collector \d cannot go on", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_health_ports_of_workers_follow_one_another():
+    given = {"GODOT_HTTP_PORT": "9464", "OTHER": "kept"}
+    assert ports.of_collector(1, given) == given
+    assert ports.of_collector(3, given) == given | {"GODOT_HTTP_PORT": "9466"}
+    anywhere = {"GODOT_HTTP_PORT": "0"}
+    assert ports.of_collector(3, anywhere) == anywhere
+    assert ports.of_collector(3, {}) == {}
 
 
 def test_a_collector_started_as_an_application_never_exports_its_own_lines(
