@@ -115,6 +115,7 @@ def run(count: int, arguments: Sequence[str] = ()) -> None:
         _watch(workers)
     finally:
         os.close(held)
+        os.close(lifeline)
         shutil.rmtree(folder, ignore_errors=True)
 
 
