@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
@@ -18,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from godot_otel.errors import GodotError, SettingError
+from godot_otel.errors import GodotError
 from godot_otel.web.guard import Guard
+from godot_otel.web.listening import address, listen, url
 from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.probe import Probe
 
@@ -73,21 +72,13 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(port: int, probe: Probe, metrics: Metrics) -> AsyncIterator[int]:
-    """Answer on *port* (0: any free one) while the block runs; give the real one.
+async def serving(port: int, probe: Probe, metrics: Metrics) -> AsyncIterator[None]:
+    """Answer on *port* (0: any free one) while the block runs.
 
     Raises:
         SettingError: the port is taken.
     """
-    try:
-        listening = socket.create_server((HOST, port))
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise SettingError(
-            f"GODOT_HTTP_PORT: port {port} cannot be used ({reason}); choose another, 0"
-            " for any free one"
-        ) from None
-    port = listening.getsockname()[1]
+    listening = listen(address(HOST), port, setting="GODOT_HTTP_PORT")
     config = uvicorn.Config(
         build(probe, metrics),
         log_config=None,
@@ -99,10 +90,9 @@ async def serving(port: int, probe: Probe, metrics: Metrics) -> AsyncIterator[in
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
-    log.info("health port: http://%s:%d/readyz", HOST, port,
-             extra={"action": "health_port"})  # fmt: skip # one sentence
+    log.info("health port: %s/readyz", url(listening), extra={"action": "health_port"})
     try:
-        yield port
+        yield
     finally:
         server.should_exit = True
         await task

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -149,6 +150,14 @@ def stop_without_parent(
 
     def gone() -> None:
         loop.remove_reader(sys.stdin)
+        _tidy(Path(os.environ["NOTIFY_SOCKET"]))
         stop()
 
     loop.add_reader(sys.stdin, gone)
+
+
+def _tidy(socket: Path) -> None:
+    """Remove our socket, and the folder of all workers' unless others' are there."""
+    socket.unlink(missing_ok=True)
+    with suppress(OSError):
+        socket.parent.rmdir()

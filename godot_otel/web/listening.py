@@ -30,8 +30,8 @@ def is_loopback(address: Address) -> bool:
     return str(address) in ("127.0.0.1", "::1")
 
 
-def listen(address: Address, port: int) -> Socket:
-    """Listen; raise SettingError when the port cannot be used."""
+def listen(address: Address, port: int, *, setting: str = "--port") -> Socket:
+    """Listen; raise SettingError, naming *setting*, when the port cannot be used."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,7 +43,7 @@ def listen(address: Address, port: int) -> Socket:
         raise SettingError(
             f"port {port} on {address} cannot be used"
             f" ({getattr(error, 'strerror', None) or error}); choose another with"
-            " --port, 0 for any free one"
+            f" {setting}, 0 for any free one"
         ) from None
     return listening
 

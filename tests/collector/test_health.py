@@ -215,8 +215,8 @@ def test_a_taken_port_is_said(monkeypatch):
         )  # fmt: skip # what, and how
     assert done.returncode == 2
     assert done.stderr == (
-        f"godot-otel: GODOT_HTTP_PORT: port {port} cannot be used (Address already in"
-        " use); choose another, 0 for any free one\n"
+        f"godot-otel: port {port} on 127.0.0.1 cannot be used (Address already in use);"
+        " choose another with GODOT_HTTP_PORT, 0 for any free one\n"
     )
 
 

@@ -12,7 +12,7 @@ from fix_otlp import entry
 from fix_processes import CollectorProcess, count, wait_until
 
 from godot_otel import queue
-from godot_otel.stack import ports, processes
+from godot_otel.stack import ports, processes, unprivileged
 
 
 class Workers(CollectorProcess):
@@ -91,6 +91,8 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost_twice(
 
 def test_when_the_parent_is_killed_its_workers_end_by_themselves(workers):
     pids = workers.workers()
+    sockets = unprivileged.short_folder(f"godot-otel-collect-{workers.pid}")
+    assert sockets.is_dir()
     urls = re.findall(r"http://127.0.0.1:\d+/readyz", workers.log.read_text())
     assert len(set(urls)) == len(pids) == 2, "each has a health port of its own"
     workers.kill()
@@ -98,6 +100,7 @@ def test_when_the_parent_is_killed_its_workers_end_by_themselves(workers):
         lambda: all(processes.birth(pid) is None for pid in pids), "their end", 5
     )
     assert workers.log.read_text().count("stopped: ") == 2
+    assert not sockets.exists()
 
 
 def test_a_schema_that_does_not_fit_ends_them_all_with_status_2(
