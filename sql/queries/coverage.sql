@@ -1,5 +1,6 @@
 -- How many partitions each table has, whether one takes what comes now and what comes
--- one partition's width later, and how far ahead the last one ends.
+-- one partition's width later, and how far ahead the last one ends. Those on their way
+-- out take nothing.
 SELECT
     parent,
     count(*) AS partitions,
@@ -11,5 +12,6 @@ FROM partitions, (
         ELSE interval '1 day' END AS moment
     FROM settings
 ) AS later
+WHERE dropped_at IS NULL
 GROUP BY parent
 ORDER BY parent;
