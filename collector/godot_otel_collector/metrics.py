@@ -224,7 +224,9 @@ def _of_queue(depth: Depth) -> Iterator[Metric]:
 
 def _of_store(facts: StoreFacts) -> Iterator[Metric]:
     partitions = GaugeMetricFamily(
-        "godot_otel_partitions", "Partitions of each table that take rows.", labels=["table"]
+        "godot_otel_partitions",
+        "Partitions of each table that take rows.",
+        labels=["table"],
     )
     ahead = GaugeMetricFamily(
         "godot_otel_partitions_ahead_seconds",
