@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from godot_otel import levels
+from godot_otel import fault, levels
 from godot_otel.errors import QueueFullError, RetryableError, SettingError
 from godot_otel.levels import Instance, LevelBoard
 
@@ -253,6 +253,7 @@ class Producer:
             reply = cast("list[Any]", self._admit(keys=keys, args=arguments))
         except (RedisError, OSError) as error:
             raise unreachable(error) from error
+        fault.point("after_xadd_sent")  # the answer is read, and nobody told
         if not reply[0]:
             raise QueueFullError(f"the queue is full ({reply[1].decode()})")
         return Admitted(reply[1], levels.version(reply[2]))

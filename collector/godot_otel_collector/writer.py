@@ -17,7 +17,7 @@ from typing import Any, cast
 import orjson
 import psycopg
 
-from godot_otel import sql, store
+from godot_otel import fault, sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
 from godot_otel_collector.batch import Batch, DeadLetter, Rows
@@ -119,12 +119,18 @@ class Writer:
         await self._upsert_dictionaries(connection, group.batches)
         async with connection.transaction():
             base, stored = await _enter(connection, group.batches)
+            fault.point("after_ledger")
             if stored:
                 self.conflicts += len(stored)
+                log.info(
+                    "%d batches came again, they are stored already", len(stored),
+                    extra={"action": "stored_before"},
+                )  # fmt: skip # one sentence
                 fresh = [b for b in group.batches if b.stream_id not in stored]
                 group = await asyncio.to_thread(self._again, fresh)
             await copy_group(connection, group, base << 20)
             await _bury(connection, group.batches)
+            fault.point("before_commit")
 
     async def _upsert_dictionaries(
         self, connection: store.Connection, batches: Sequence[Batch]
@@ -259,3 +265,4 @@ async def _bury(connection: store.Connection, batches: Sequence[Batch]) -> None:
     if letters:
         async with connection.cursor() as cursor:
             await cursor.executemany(cast(Any, sql.query("dead_letter")), letters)
+        fault.point("mid_dead_letter")

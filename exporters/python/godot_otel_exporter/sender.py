@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from godot_otel import queue
+from godot_otel import fault, queue
 from godot_otel.errors import QueueFullError, RetryableError, SettingError
 from godot_otel.queue import Entry, Producer
 from godot_otel_exporter.counters import Counters
@@ -75,10 +75,12 @@ class Sender:
 
     def entry(self, batch: Batch, *, encoding: bytes, signal: bytes = b"logs") -> Entry:
         """Make a batch's entry; its id stays through every attempt and the spool."""
-        return Entry(
+        entry = Entry(
             id=queue.batch_id(), signal=signal, records=batch.records,
             payload=batch.payload, encoding=encoding, source=self.counters.source(),
         )  # fmt: skip # the entry's own order
+        fault.point("after_batch_id")
+        return entry
 
     @property
     def open(self) -> bool:
