@@ -152,6 +152,8 @@ class Link:
         self._on_the_way.clear()
         if thread is None or not thread.is_alive():
             self._say_goodbye()
+        while (lost := self._sender.window.take()) is not None:
+            self._sender.keep(lost)
         if not self._over:
             self._sender.close()
 
@@ -216,6 +218,8 @@ class Link:
         sender = self._sender
         if sender.open:
             times = [sender.next_probe]
+        elif sender.window.lost:
+            return 0.0
         else:
             times = [self._next_level, self._next_presence]
             if sender.heard:
@@ -240,6 +244,8 @@ class Link:
         ):
             return
         self._next_level = sender.heard + LEVELS_SECONDS
+        if sender.window.lost and not self._resend():
+            return
         self._follow_levels()
         if now >= self._next_presence:
             self._show_presence()
@@ -275,6 +281,15 @@ class Link:
         if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
             self._told = losses(source)
 
+    def _resend(self, seconds: float = _ROUND_SECONDS) -> bool:
+        """Send again what a server that died may have lost; False when it is away."""
+        sender, ends = self._sender, time.monotonic() + seconds
+        while time.monotonic() < ends and (entry := sender.window.take()) is not None:
+            if not sender.attempt(entry):
+                sender.window.give_back(entry)
+                return False
+        return True
+
     def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
         """Send what waits on disk, for a moment: new batches have precedence."""
         sender, ends = self._sender, time.monotonic() + seconds
@@ -293,6 +308,8 @@ class Link:
             return
         try:
             with suppress_instrumentation():
+                if not self._resend(_IDLE_SECONDS):
+                    return
                 self._tell_counters()
                 if sender.counters.spooled:
                     self._replay(_IDLE_SECONDS)  # this may be the last of the programs
