@@ -28,7 +28,7 @@ LEVELS_SECONDS = 4.0
 PRESENCE_SECONDS = 30.0
 _FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody for it
 _ROUND_SECONDS = 0.1
-_SPOOL_SECONDS = 1.0
+_SPOOL_SECONDS, _SHARE_SECONDS = 1.0, 0.01
 _IDLE_SECONDS = 0.5
 _ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
 
@@ -291,16 +291,25 @@ class Link:
         return True
 
     def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
-        """Send what waits on disk, for a moment: new batches have precedence."""
-        sender, ends = self._sender, time.monotonic() + seconds
+        """Send what waits on disk, for a moment.
+
+        New batches have precedence, but leave a fifth of the time: where they never
+        stop coming, the spool would fill up beside a queue that has room.
+        """
+        sender, began, first = self._sender, time.monotonic(), 0.0
 
         def send(entry: Entry) -> bool:
-            due = time.monotonic() >= ends or not self._inbox.empty()
-            return not due and sender.attempt(entry)
+            nonlocal first
+            now = time.monotonic()
+            first = first or now  # many files take a while to be looked through
+            turn = seconds if self._inbox.empty() else _SHARE_SECONDS
+            return now - first <= turn and sender.attempt(entry)
 
-        self._next_spool = time.monotonic() + _SPOOL_SECONDS
+        self._next_spool = began + _SPOOL_SECONDS
         if sender.replay(send) and not sender.open:
-            self._next_spool = 0.0
+            now = time.monotonic()
+            busy = not self._inbox.empty()
+            self._next_spool = now + 4 * (now - began) if busy else 0.0
 
     def _say_goodbye(self) -> None:
         sender = self._sender
