@@ -13,6 +13,9 @@ demo: .venv/shop ## a Flask and an aiohttp service, a request through both, and 
 test: .venv/test ## all tests, with the servers they start themselves, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+soak: .venv/test ## break the pipeline at random for 20 minutes, and count what came of it
+	@$(BIN)/python tests/faults/soak.py
+
 lint: .venv/dev ## style, types and who may import whom
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -46,4 +49,4 @@ clean: ## forget the virtual environment and what was built
 	echo "installed in $$((SECONDS - start)) s"
 	@touch $@
 
-.PHONY: help demo test lint fix up bench clean
+.PHONY: help demo test soak lint fix up bench clean

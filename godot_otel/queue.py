@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from godot_otel import levels
+from godot_otel import fault, levels
 from godot_otel.errors import QueueFullError, RetryableError, SettingError
 from godot_otel.levels import Instance, LevelBoard
 
@@ -34,6 +35,7 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024  # packed and unpacked
 DEFAULT_MAX_BYTES = 512 * 1024 * 1024
 DEFAULT_MAX_RECORDS = 5_000_000
 ENCODINGS = (b"", b"gzip")
+_RUN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 
 def stream_key(shard: int = 0) -> str:
@@ -252,13 +254,26 @@ class Producer:
     def __init__(
         self, url: str, *, connect_timeout: float = 0.5, socket_timeout: float = 2.0
     ) -> None:
+        self.run: str | None = None
+        """Which run of the server answered last; None while it has not said so."""
+        chosen = options(connect_timeout, socket_timeout)
+        chosen["redis_connect_func"] = self._greet
         try:
-            self._redis = redis.Redis.from_url(
-                url, **options(connect_timeout, socket_timeout)
-            )
+            self._redis = redis.Redis.from_url(url, **chosen)
         except ValueError as error:
             raise SettingError(f"the queue's URL is malformed: {error}") from None
         self._admit = self._redis.register_script(_ADMIT)
+
+    def _greet(self, connection: Any) -> None:
+        """Begin a connection, and learn whose it is: a restart is seen nowhere else."""
+        connection.on_connect()
+        try:
+            connection.send_command("INFO", "server")
+            facts = connection.read_response(disable_decoding=True)
+        except ResponseError:  # a user who may not ask
+            facts = b""
+        found = _RUN.search(facts)
+        self.run = found[1].decode() if found else None
 
     def admit(self, entry: Entry) -> Admitted:
         """Hand one batch to the queue; once it returns, the queue holds the batch.
@@ -277,6 +292,7 @@ class Producer:
             reply = cast("list[Any]", self._admit(keys=keys, args=arguments))
         except (RedisError, OSError) as error:
             raise unreachable(error) from error
+        fault.point("after_xadd_sent")  # the answer is read, and nobody told
         if not reply[0]:
             raise QueueFullError(f"the queue is full ({reply[1].decode()})")
         return Admitted(reply[1], levels.version(reply[2]))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from godot_otel import fault
 from godot_otel.errors import SettingError
 
 MIB = 1024 * 1024
@@ -309,7 +310,7 @@ def postgres_dsns(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def unknown(environ: Mapping[str, str] | None = None) -> Iterable[str]:
     """Yield one sentence for each variable that looks like a setting and is none."""
-    known = [setting.env for setting in SETTINGS]
+    known = [*(setting.env for setting in SETTINGS), fault.VARIABLE]
     for env in sorted(os.environ if environ is None else environ):
         if env.startswith(_OWN_PREFIXES) and env not in known:
             near = difflib.get_close_matches(env, known, 1)

@@ -1,26 +1,48 @@
-"""A TCP proxy that loses answers: the request arrives, its reply does not."""
+"""A proxy that spoils answers: the request arrives, its reply does not, or not so."""
+
+from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
+import time
+from urllib.parse import urlsplit
+
+Address = tuple[str, int] | str
+"""A host and port, or the path of a Unix socket."""
+WAYS = ("lost", "half", "reset", "stalled", "slow")
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
+_PIECE_BYTES, _PIECE_SECONDS, _SLOW_PIECES = 3, 0.002, 100
 
 
 class LossyProxy:
-    """Forwards to *target*; ``lose`` arms it for the next request with a word."""
+    """Forwards to *target*; ``spoil`` arms it for the next request with a word."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: Address) -> None:
         self.target = target
-        self.lost = 0
-        self._word = b""
+        self.spoiled = 0
+        self.stall_seconds = 1.0
+        self._armed: tuple[bytes, str, bytes] | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def lose(self, word: bytes) -> None:
-        self._word = word
+    def spoil(self, word: bytes, way: str = "lost", answer: bytes = b"") -> None:
+        """Spoil the answer to the next request with *word*, once it has *answer* in it.
+
+        It is ``lost``, or cut in ``half``, and the connection closed; the connection is
+        ``reset`` instead of it; it is ``stalled``, or comes ``slow``, in small pieces.
+        """
+        assert way in WAYS
+        self._armed = (word, way, answer)
 
     def close(self) -> None:
         self._listener.close()
+
+    def redis_url(self, url: str) -> str:
+        """The URL of a Redis, through here."""
+        return url.replace(f":{urlsplit(url).port}/", f":{self.port}/")
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -28,31 +50,59 @@ class LossyProxy:
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
+    def _connect(self) -> socket.socket:
+        if isinstance(self.target, tuple):
+            return socket.create_connection(self.target)
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.target)
+        return server
+
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self.target) as server:
-            losing = threading.Event()
+        with contextlib.suppress(OSError), client, self._connect() as server:
+            due: list[tuple[str, bytes]] = []
             answers = threading.Thread(
-                target=self._answer, args=[server, client, losing], daemon=True
+                target=self._answer, args=[server, client, due], daemon=True
             )
             answers.start()
             with contextlib.suppress(OSError):
                 while request := client.recv(1 << 20):
-                    if self._word and self._word in request:
-                        self._word = b""
-                        losing.set()
+                    armed = self._armed
+                    if armed and armed[0] in request:
+                        self._armed = None
+                        due.append(armed[1:])
                     server.sendall(request)
             with contextlib.suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)
             answers.join()
 
     def _answer(
-        self, server: socket.socket, client: socket.socket, losing: threading.Event
+        self, server: socket.socket, client: socket.socket, due: list[tuple[str, bytes]]
     ) -> None:
+        way = ""
         with contextlib.suppress(OSError):
             while reply := server.recv(1 << 20):
-                if losing.is_set():
-                    self.lost += 1
+                way = due.pop()[0] if due and due[0][1] in reply else ""
+                self.spoiled += bool(way)
+                if not self._pass_on(reply, client, way):
                     break
-                client.sendall(reply)
         with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
+            # Only woken up, the other thread closes it, which is the reset.
+            client.shutdown(socket.SHUT_RD if way == "reset" else socket.SHUT_RDWR)
+
+    def _pass_on(self, reply: bytes, client: socket.socket, way: str) -> bool:
+        """Send *reply*, spoiled in this *way*; False to end the connection."""
+        if way == "half":
+            client.sendall(reply[: len(reply) // 2])
+        elif way == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        elif way == "stalled":
+            time.sleep(self.stall_seconds)
+        elif way == "slow":
+            for _ in range(_SLOW_PIECES):
+                client.sendall(reply[:_PIECE_BYTES])
+                reply = reply[_PIECE_BYTES:]
+                time.sleep(_PIECE_SECONDS)
+        if way in ("lost", "half", "reset"):
+            return False
+        client.sendall(reply)
+        return True

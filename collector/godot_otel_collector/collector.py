@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import psycopg
 from redis.exceptions import RedisError
 
-from godot_otel import notify, queue, store
+from godot_otel import fault, notify, queue, store
 from godot_otel.errors import GodotError, RetryableError
 from godot_otel.redact import Redactor
 from godot_otel_collector.group import Group
@@ -225,6 +225,7 @@ class Collector:
     async def _store(self) -> None:
         while (group := await self._ready.get()) is not None:
             await self._write(group)
+            fault.point("after_commit_before_ack")
             self._metrics.stored(group.batches)
             entries = [(b.stream_id, b.size, b.records) for b in group.batches]
             await self._reader.acknowledge(entries)

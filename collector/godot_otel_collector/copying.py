@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import psycopg
 
-from godot_otel import store
+from godot_otel import fault, store
 from godot_otel_collector.batch import Rows
 from godot_otel_collector.decode import COLUMNS
 from godot_otel_collector.group import HEADER, TRAILER, Group, Packed
@@ -61,6 +61,7 @@ async def _copy(
         await copy.write(HEADER)
         for piece in pieces:
             await copy.write(piece)
+        fault.point("mid_copy")
         await copy.write(TRAILER)
 
 

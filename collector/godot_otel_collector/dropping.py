@@ -16,7 +16,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql as compose
 
-from godot_otel import store
+from godot_otel import fault, store
 from godot_otel.errors import RetryableError
 from godot_otel_collector import catalog
 from godot_otel_collector.catalog import Partition
@@ -73,6 +73,7 @@ async def _finish(connection: store.Connection, name: str) -> None:
     await connection.execute("SET lock_timeout = '2s'")
     if one.state == "attached":
         await _alter(connection, one, "CONCURRENTLY")
+    fault.point("detached_not_dropped")
     async with connection.transaction():
         if one.dropping:
             statement = compose.SQL("DROP TABLE IF EXISTS {}")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import sql as compose
 
-from godot_otel import store
+from godot_otel import fault, store
 from godot_otel.errors import RetryableError
 from godot_otel_collector import catalog, dropping
 from godot_otel_collector.catalog import (
@@ -142,10 +142,14 @@ async def _attach(
         "lower": compose.Literal(str(bounds[0])),
         "upper": compose.Literal(str(bounds[1])),
     }
-    for statement in (
+    create = (
         "CREATE TABLE {name} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
         " INCLUDING INDEXES INCLUDING STORAGE,"
-        " CONSTRAINT bounds CHECK ({column} >= {lower} AND {column} < {upper}))",
+        " CONSTRAINT bounds CHECK ({column} >= {lower} AND {column} < {upper}))"
+    )
+    await connection.execute(compose.SQL(create).format(**parts))
+    fault.point("partition_created_not_attached")
+    for statement in (
         "ALTER TABLE {parent} ATTACH PARTITION {name}"
         " FOR VALUES FROM ({lower}) TO ({upper})",
         "ALTER TABLE {name} DROP CONSTRAINT bounds",

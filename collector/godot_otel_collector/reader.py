@@ -15,7 +15,7 @@ import socket
 
 from redis.exceptions import RedisError, ResponseError
 
-from godot_otel import queue
+from godot_otel import fault, queue
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class Reader:
         except (RedisError, OSError) as error:
             await self._recover(error)
             return []
+        if found:
+            fault.point("after_read")
         new = [delivery for delivery in found if delivery[0] not in self._held]
         self._held.update(stream_id for stream_id, _ in new)
         return new
@@ -108,6 +110,7 @@ class Reader:
                     return
             else:
                 break
+        fault.point("after_ack_before_del")  # both are one script
         self._held.difference_update(stream_id for stream_id, _, _ in entries)
 
     async def leave(self) -> None:

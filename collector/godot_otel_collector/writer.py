@@ -18,7 +18,7 @@ from typing import Any, cast
 import orjson
 import psycopg
 
-from godot_otel import sql, store
+from godot_otel import fault, sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
 from godot_otel_collector.batch import Batch, DeadLetter, Rows
@@ -132,14 +132,20 @@ class Writer:
             base, stored = await _enter(connection, group.batches)
             for batch in group.batches:
                 batch.known = batch.stream_id in stored
+            fault.point("after_ledger")
             if stored:
                 self.conflicts += len(stored)
+                log.info(
+                    "%d batches came again, they are stored already", len(stored),
+                    extra={"action": "stored_before"},
+                )  # fmt: skip # one sentence
                 fresh = [b for b in group.batches if b.stream_id not in stored]
                 group = await asyncio.to_thread(self._again, fresh)
             copying = time.perf_counter()
             await copy_group(connection, group, base << 20)
             self._metrics.copy_seconds.observe(time.perf_counter() - copying)
             await _bury(connection, group.batches)
+            fault.point("before_commit")
         self._metrics.transaction_seconds.observe(time.perf_counter() - began)
 
     async def _upsert_dictionaries(
@@ -275,3 +281,4 @@ async def _bury(connection: store.Connection, batches: Sequence[Batch]) -> None:
     if letters:
         async with connection.cursor() as cursor:
             await cursor.executemany(cast(Any, sql.query("dead_letter")), letters)
+        fault.point("mid_dead_letter")

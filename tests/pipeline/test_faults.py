@@ -27,11 +27,6 @@ def proxy(redis_url) -> Iterator[LossyProxy]:
     proxy.close()
 
 
-def through(proxy: LossyProxy, redis_url: str) -> str:
-    parts = urlsplit(redis_url)
-    return redis_url.replace(f":{parts.port}/", f":{proxy.port}/")
-
-
 def bodies(dsn: str) -> list[str]:
     with psycopg.connect(dsn) as connection:
         rows = connection.execute("SELECT body FROM logs").fetchall()
@@ -41,16 +36,16 @@ def bodies(dsn: str) -> list[str]:
 def test_an_export_whose_answer_is_lost_is_stored_once(
     redis_url, store_dsn, proxy, producer, tmp_path
 ):
-    exporter = GodotLogRecordExporter(endpoint=through(proxy, redis_url), timeout=20)
+    exporter = GodotLogRecordExporter(endpoint=proxy.redis_url(redis_url), timeout=20)
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     logger = provider.get_logger("lossy")
     for number in range(30):
         if number % 10 == 5:
-            proxy.lose(b"payload")
+            proxy.spoil(b"payload")
         logger.emit(body=f"line {number}")
     provider.shutdown()
-    assert proxy.lost == 3
+    assert proxy.spoiled == 3
     assert producer._redis.xlen(queue.stream_key()) == 33, "no batch was sent twice"
     collector = CollectorProcess(tmp_path, redis_url, store_dsn)
     wait_until(lambda: producer._redis.xlen(queue.stream_key()) == 0, "the drain")
@@ -58,19 +53,23 @@ def test_an_export_whose_answer_is_lost_is_stored_once(
     assert bodies(store_dsn) == sorted(f"line {number}" for number in range(30))
 
 
-@pytest.mark.parametrize("word", [b"XREADGROUP", b"EVALSHA"], ids=["read", "ack"])
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [(b"XREADGROUP", b"payload"), (b"EVALSHA", b"")],
+    ids=["read", "ack"],
+)
 def test_a_collector_that_misses_answers_stores_everything_once(
-    redis_url, store_dsn, proxy, producer, tmp_path, word
+    redis_url, store_dsn, proxy, producer, tmp_path, word, answer
 ):
-    collector = CollectorProcess(tmp_path, through(proxy, redis_url), store_dsn)
+    collector = CollectorProcess(tmp_path, proxy.redis_url(redis_url), store_dsn)
     for number in range(40):
         if number % 10 == 5:
-            proxy.lose(word)
+            proxy.spoil(word, answer=answer)
         producer.admit(entry([f"line {number}"]))
         time.sleep(0.05)
     wait_until(lambda: producer._redis.xlen(queue.stream_key()) == 0, "the drain")
     assert collector.stop() == 0
-    assert proxy.lost >= 2
+    assert proxy.spoiled >= 2
     assert bodies(store_dsn) == sorted(f"line {number}" for number in range(40))
 
 

@@ -171,3 +171,23 @@ def test_a_wrong_password_is_said(valkey):
 def test_a_malformed_url_is_a_setting_error():
     with pytest.raises(SettingError, match="malformed"):
         queue.Producer("http://example.com")
+
+
+def test_a_producer_learns_which_run_of_the_server_answers(sender, client):
+    assert sender.run is None
+    sender.level_version()
+    assert sender.run == client.info("server")["run_id"]
+
+
+def test_a_user_who_may_not_ask_for_the_run_delivers_all_the_same(server, client):
+    client.acl_setuser(
+        "shy", enabled=True, passwords=["+pass"], keys=["*"],
+        commands=["+@all", "-info"],
+    )  # fmt: skip # one user
+    place = server.rpartition("//")[2].rpartition("@")[2]
+    shy = queue.Producer(f"redis://shy:pass@{place}")
+    shy.admit(entry(["a"]))
+    assert shy.run is None
+    assert client.xlen(queue.stream_key()) == 1
+    shy.close()
+    client.acl_deluser("shy")

@@ -1,6 +1,7 @@
 """The stack with our own programs in it, as a person starts it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import urllib.request
 
 import psycopg
 import pytest
-from fix_processes import FREE_PORTS
+from fix_oracle import RIGHT
+from fix_pipeline import Pipeline
+from fix_processes import FREE_PORTS, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +88,32 @@ def test_lines_of_a_program_that_ended_before_up_are_found_after_it(real):
     folder = real.path / "spool"
     assert f"sent 20 records that waited in {folder}" in real.log.read_text()
     assert sorted(found) == sorted(f"line {n} of an early program" for n in range(20))
+
+
+@pytest.fixture
+def load(real, tmp_path):
+    """Two applications that log to the stack, and the oracle that knows what."""
+    real.up()
+    state = real.state()
+    pipeline = Pipeline(tmp_path, state["redis_url"], state["postgres_dsn"])
+    running = [pipeline.application(10**6, pause=0.01) for _ in range(2)]
+    yield pipeline, running
+    pipeline.close()
+
+
+def test_a_stack_killed_under_load_goes_on_at_the_next_up_without_a_loss(real, load):
+    pipeline, running = load
+    wait_until(lambda: len(pipeline.oracle.records("accepted")) > 500, "some records")
+    state = real.state()
+    for found in (state["pid"], *state["pids"].values()):
+        for pid in found if isinstance(found, list) else [found]:
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pipeline.waiting() > 5, "batches on disk")
+    real.up()
+    assert real.state()["redis_url"] == pipeline.redis_url
+    wait_until(lambda: pipeline.waiting() == 0, "an empty spool")
+    for application in running:
+        application.terminate()
+        application.join()
+    wait_until(lambda: pipeline.depth() == 0, "the queue to drain")
+    assert pipeline.oracle.verdict(real.state()["postgres_dsn"]) == RIGHT

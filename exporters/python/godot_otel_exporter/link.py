@@ -28,7 +28,7 @@ LEVELS_SECONDS = 4.0
 PRESENCE_SECONDS = 30.0
 _FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody for it
 _ROUND_SECONDS = 0.1
-_SPOOL_SECONDS = 1.0
+_SPOOL_SECONDS, _SHARE_SECONDS = 1.0, 0.01
 _IDLE_SECONDS = 0.5
 _ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
 
@@ -152,6 +152,8 @@ class Link:
         self._on_the_way.clear()
         if thread is None or not thread.is_alive():
             self._say_goodbye()
+        while (lost := self._sender.window.take()) is not None:
+            self._sender.keep(lost)
         if not self._over:
             self._sender.close()
 
@@ -216,6 +218,8 @@ class Link:
         sender = self._sender
         if sender.open:
             times = [sender.next_probe]
+        elif sender.window.lost:
+            return 0.0
         else:
             times = [self._next_level, self._next_presence]
             if sender.heard:
@@ -240,6 +244,8 @@ class Link:
         ):
             return
         self._next_level = sender.heard + LEVELS_SECONDS
+        if sender.window.lost and not self._resend():
+            return
         self._follow_levels()
         if now >= self._next_presence:
             self._show_presence()
@@ -275,17 +281,35 @@ class Link:
         if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
             self._told = losses(source)
 
-    def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
-        """Send what waits on disk, for a moment: new batches have precedence."""
+    def _resend(self, seconds: float = _ROUND_SECONDS) -> bool:
+        """Send again what a server that died may have lost; False when it is away."""
         sender, ends = self._sender, time.monotonic() + seconds
+        while time.monotonic() < ends and (entry := sender.window.take()) is not None:
+            if not sender.attempt(entry):
+                sender.window.give_back(entry)
+                return False
+        return True
+
+    def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
+        """Send what waits on disk, for a moment.
+
+        New batches have precedence, but leave a fifth of the time: where they never
+        stop coming, the spool would fill up beside a queue that has room.
+        """
+        sender, began, first = self._sender, time.monotonic(), 0.0
 
         def send(entry: Entry) -> bool:
-            due = time.monotonic() >= ends or not self._inbox.empty()
-            return not due and sender.attempt(entry)
+            nonlocal first
+            now = time.monotonic()
+            first = first or now  # many files take a while to be looked through
+            turn = seconds if self._inbox.empty() else _SHARE_SECONDS
+            return now - first <= turn and sender.attempt(entry)
 
-        self._next_spool = time.monotonic() + _SPOOL_SECONDS
+        self._next_spool = began + _SPOOL_SECONDS
         if sender.replay(send) and not sender.open:
-            self._next_spool = 0.0
+            now = time.monotonic()
+            busy = not self._inbox.empty()
+            self._next_spool = now + 4 * (now - began) if busy else 0.0
 
     def _say_goodbye(self) -> None:
         sender = self._sender
@@ -293,6 +317,8 @@ class Link:
             return
         try:
             with suppress_instrumentation():
+                if not self._resend(_IDLE_SECONDS):
+                    return
                 self._tell_counters()
                 if sender.counters.spooled:
                     self._replay(_IDLE_SECONDS)  # this may be the last of the programs

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from godot_otel import queue
+from godot_otel import fault, queue
 from godot_otel.errors import QueueFullError, RetryableError, SettingError
 from godot_otel.queue import Entry, Producer
 from godot_otel_exporter.counters import Counters
@@ -22,6 +22,7 @@ from godot_otel_exporter.encode import Batch
 from godot_otel_exporter.endpoint import resolve
 from godot_otel_exporter.environment import SAID_NO_QUEUE
 from godot_otel_exporter.fallback import Fallback
+from godot_otel_exporter.resend import ResendWindow
 from godot_otel_exporter.spool import Spool, SpoolError
 
 # What connecting imports or looks up, now: a child that is forked while our thread does
@@ -57,6 +58,8 @@ class Sender:
         """What the queue said last."""
         self.heard = 0.0
         """When the queue answered last, on the monotonic clock."""
+        self.window = ResendWindow()
+        """What the queue took last, and what its server may have lost."""
         self._producer: Producer | None = None
         self._url: str | None = None
         self._failures = self._refusals = 0
@@ -75,10 +78,12 @@ class Sender:
 
     def entry(self, batch: Batch, *, encoding: bytes, signal: bytes = b"logs") -> Entry:
         """Make a batch's entry; its id stays through every attempt and the spool."""
-        return Entry(
+        entry = Entry(
             id=queue.batch_id(), signal=signal, records=batch.records,
             payload=batch.payload, encoding=encoding, source=self.counters.source(),
         )  # fmt: skip # the entry's own order
+        fault.point("after_batch_id")
+        return entry
 
     @property
     def open(self) -> bool:
@@ -103,7 +108,7 @@ class Sender:
                 self.failed()
                 return False
             try:
-                self._took(producer.admit(entry).level_version, entry.records)
+                self._took(producer, producer.admit(entry).level_version, entry)
             except QueueFullError as error:
                 self._refusals = min(self._refusals + 1, 10)
                 report("full", "%s; batches go to %s", error, self.spool.folder)
@@ -170,7 +175,7 @@ class Sender:
         producer = self.producer()
         try:
             if producer is not None:
-                self._took(producer.level_version())
+                self._took(producer, producer.level_version())
                 return True
         except RetryableError as error:
             report("away", "%s; batches go to %s", error, self.spool.folder)
@@ -194,6 +199,8 @@ class Sender:
                 url = resolve(self._endpoint)
                 if url is None:
                     self._report_no_endpoint()
+                if url != self._url:
+                    self.window = ResendWindow()  # another store has another ledger
                 if url != self._url or self._producer is None:
                     # The old one is not closed: another thread may be using it.
                     self._url, self._producer = url, self._connect(url)
@@ -222,11 +229,15 @@ class Sender:
                 self.spool.folder,
             )
 
-    def _took(self, level_version: int, records: int = 0) -> None:
+    def _took(
+        self, producer: Producer, level_version: int, entry: Entry | None = None
+    ) -> None:
         with self._lock:
             self.level_version, self.heard = level_version, time.monotonic()
+            self.window.answered(producer.run, self.heard, entry)
             recovered, self._failures, self._next_probe = self._failures, 0, 0.0
-            if records:  # a full queue answers as well, and takes what has no records
+            # A full queue answers as well, and takes what has no records.
+            if entry is not None and entry.records:
                 recovered, self._refusals = max(recovered, self._refusals), 0
         if recovered > 1:  # a single hiccup was not reported either way for long
             report("recovered", "the queue takes log records again")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from godot_otel import fault
 from godot_otel.errors import RetryableError
 from godot_otel.queue import Entry
 from godot_otel_exporter.spool import batch_file, locks
@@ -133,6 +134,7 @@ class SpoolFolder:
                 while rest:
                     rest = rest[file.write(rest) :]
                 os.fsync(descriptor)
+            fault.point("spool_tmp_written")
             yield self.path / name
         except BaseException:
             self.remove(name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from godot_otel import fault
 from godot_otel.queue import Entry
 from godot_otel_exporter.spool import batch_file, locks
 from godot_otel_exporter.spool.batch_file import DamagedError
@@ -90,6 +91,7 @@ class Spool:
                 self._room.make(len(data), evicted)
                 partial.rename(self.folder / name)
                 self._room.used(len(data))
+            fault.point("spool_renamed")
             self._files.sync(name)
 
     @contextmanager
@@ -158,6 +160,7 @@ class Spool:
                     return None
                 if not send(entry):
                     return False
+                fault.point("spool_sent_not_unlinked")
                 with explained(self.folder):
                     (self.folder / name).unlink(missing_ok=True)
                 return True
