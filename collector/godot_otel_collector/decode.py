@@ -83,6 +83,7 @@ class Decoder:
         self._retention = retention_days * DAY
         self._templates = Templates()
         self._attributes = Attributes()
+        self._known = self._attributes.known.get
         self._resources: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
         self._scopes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
         self._young: list[tuple[int, _Shared, Variant]] = []
@@ -195,27 +196,24 @@ class Decoder:
         Written out in one piece: this runs once a record, and most of what it could
         call would cost more than it does.
         """
-        added: list[bytes] = []
-        members: tuple[bytes, ...] = ()
-        pairs: tuple[bytes, ...] = ()
+        members: list[bytes] = []
+        pairs: list[bytes] = []
         special: dict[str, Any] = {}
         fell = 0
-        # By functions of C alone, as far as possible: there are several to a record.
-        attributes: list[Any] = list(map(self._attributes.known.get, record.attributes))
-        if attributes:
-            if None in attributes:
-                attributes = self._attributes.parsed(record.attributes)
-            members, pairs, noted = zip(*attributes, strict=True)
-            if any(noted):
-                for key, value, size in filter(None, noted):
-                    special[key] = value
-                    fell += size
+        known, parse = self._known, self._attributes.parse
+        for raw in record.attributes:
+            json, pair, noted = known(raw) or parse(raw)
+            members.append(json)
+            pairs.append(pair)
+            if noted:
+                special[noted[0]] = noted[1]
+                fell += noted[2]
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
         time, nanos = nanoseconds // 1000, nanoseconds % 1000
         age = time - shared.received
         if not -self._retention <= age <= DAY or time < self.floor:
             if nanoseconds:
-                added.append(member("log.original_time", nanoseconds))
+                members.append(member("log.original_time", nanoseconds))
             time, nanos = shared.received, 0
         body, body_data = record.body, _NULL
         size = len(body)
@@ -228,10 +226,10 @@ class Decoder:
             body = body[:MAX_BODY_BYTES].decode("utf-8", "ignore").encode()
             fell -= len(body)
         if fell:
-            added.append(member(TRUNCATED, fell + _number(special.get(TRUNCATED))))
+            members.append(member(TRUNCATED, fell + _number(special.get(TRUNCATED))))
         severity = record.severity_number
         if not 0 <= severity <= 24:
-            added.append(member("log.original_severity", severity))
+            members.append(member("log.original_severity", severity))
             severity = 0
         service, logger = shared.origin[0], shared.logger
         given = _given(special) if special else ""
@@ -252,10 +250,6 @@ class Decoder:
         else:
             young.quiet += 1
             template_id = OTHER  # until the batch's end
-        fixed = (
-            22, 8, 0, 8, time - _EPOCH, 2, nanos, 8, template_id, 8, shared.resource_id,
-            8, shared.scope_id, 2, batch.home, 2, severity,
-        )  # fmt: skip # a column's length beside its value
         observed = record.observed_time_unix_nano
         trace_id, span_id = record.trace_id, record.span_id
         if (
@@ -265,16 +259,20 @@ class Decoder:
             and trace_id != _NO_TRACE_ID
         ):
             head = _USUAL.pack(
-                *fixed, 8, observed // 1000 - _EPOCH, 2, observed % 1000,
+                22, 8, 0, 8, time - _EPOCH, 2, nanos, 8, template_id,
+                8, shared.resource_id, 8, shared.scope_id, 2, batch.home, 2, severity,
+                8, observed // 1000 - _EPOCH, 2, observed % 1000,
                 16, trace_id, 8, span_id, 2, record.flags & 0xFF,
             )  # fmt: skip # a column's length beside its value
         else:
-            trace_id, trace = _trace(record, added)
-            head = _FIXED.pack(*fixed) + _observed(observed) + trace
+            trace_id, trace = _trace(record, members)
+            fixed = _FIXED.pack(
+                22, 8, 0, 8, time - _EPOCH, 2, nanos, 8, template_id,
+                8, shared.resource_id, 8, shared.scope_id, 2, batch.home, 2, severity,
+            )  # fmt: skip # as above
+            head = fixed + _observed(observed) + trace
         dropped, level = record.dropped_attributes_count, record.severity_text
         event = record.event_name
-        if added:
-            members = (*members, *added)
         json = b"\x01{%b}" % b",".join(members)  # 1 is jsonb's version
         packed = b"".join((
             head,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from godot_otel import queue
@@ -61,13 +61,22 @@ class Preparer:
             check_ledger_range(batch)
             batches.append(batch)
         # Bounds are whole hours, whatever the widths: an hour has one partition.
-        found.moments = {t // HOUR * HOUR for b in batches for t in b.rows.times}
+        hours = {hour for batch in batches for hour in _hours(batch.rows.times)}
+        found.moments = {hour * HOUR for hour in hours}
         found.ids = [batch.id for batch in batches if not batch.outside]
         if all(calendar.covers(moment) for moment in found.moments):
             found.group = prepare(batches, calendar)
             for batch in batches:  # packed in the group's chunks by now
                 batch.rows = Rows()
         return found
+
+
+def _hours(times: list[int]) -> Iterable[int]:
+    """The hours since 1970 that *times* are in; most batches are of one."""
+    if not times:
+        return ()
+    first, last = min(times) // HOUR, max(times) // HOUR
+    return (first,) if first == last else {moment // HOUR for moment in times}
 
 
 def check_ledger_range(batch: Batch) -> None:
