@@ -35,6 +35,10 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/outages.py
 	$(BIN)/python benchmarks/drain.py
 	$(BIN)/python benchmarks/original.py
+	$(BIN)/python benchmarks/freshness.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/sustained.py
+	$(BIN)/python benchmarks/lookup.py
 
 clean: ## forget the virtual environment and what was built
 	rm -rf .venv dist build
