@@ -81,10 +81,10 @@ def test_a_request_repeated_after_a_lost_200_is_stored_once(
     receiver, collector, store_dsn, redis_url
 ):
     proxy = LossyProxy(("127.0.0.1", receiver.port))
-    proxy.lose(b"POST /v1/logs")
+    proxy.spoil(b"POST /v1/logs")
     log_with_stock_exporter(proxy.port)  # it repeats what was not answered
     proxy.close()
-    assert proxy.lost == 1
+    assert proxy.spoiled == 1
     again = request(["said twice"]).SerializeToString()
     client = Client(receiver.port)
     assert [client.send(again, packed=p).status for p in (False, True)] == [200, 200]
