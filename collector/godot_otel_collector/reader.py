@@ -127,6 +127,9 @@ class Reader:
                 await self._queue.beat(self.consumer)
                 await self._reclaim()
             except (RedisError, OSError) as error:
+                # What was claimed may be ours without our knowledge; nobody else
+                # would ever take it, because we live.
+                self._lost = True
                 log.debug("no reclaim: %s", type(error).__name__)
             try:
                 await asyncio.wait_for(self._stopping.wait(), BEAT_SECONDS)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import psycopg
 import pytest
@@ -57,6 +58,16 @@ def pending(producer, pid: int) -> int:
     return sum(row["pending"] for row in consumers if ours in row["name"])
 
 
+def frozen_with_work(producer, pid: int) -> bool:
+    """Stop a worker, at a moment when it holds something, or not at all."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.01)  # for an acknowledgement that was on its way
+    if pending(producer, pid):
+        return True
+    os.kill(pid, signal.SIGCONT)
+    return False
+
+
 def drained(producer) -> bool:
     return producer._redis.xlen(queue.stream_key()) == 0
 
@@ -68,7 +79,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost_twice(
     admitted = 0
     for turn in range(2):
         victim = workers.workers()[0]
-        while not pending(producer, victim):
+        while not frozen_with_work(producer, victim):
             producer.admit(entry([f"line {admitted}"]))
             admitted += 1
         os.kill(victim, signal.SIGKILL)
