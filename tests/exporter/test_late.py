@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from fix_serving import free_port, lines, serving
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
 from godot_otel_exporter import late
@@ -104,14 +105,22 @@ SERVERS = {
 PATHS = ["/fine/caf%C3%A9%20x?q=1", "/health", "/bad", "/health", "/stream", "/missing"]
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_access_lines_and_tracebacks_have_their_requests_trace(name, server, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        *((name, "parentbased_always_on") for name in SERVERS),
+        *((name, "always_off") for name in list(SERVERS)[:2]),
+    ],
+)
+def test_access_lines_and_tracebacks_have_their_requests_trace(
+    name, sampler, server, tmp_path
+):
     source, logger, command = SERVERS[name]
     port = free_port()
     command = command.format(port=port).split()
     with serving(
         tmp_path, source, *command, port=port, GODOT_REDIS_URL=server.url,
-        OTEL_PYTHON_EXCLUDED_URLS="health",
+        OTEL_PYTHON_EXCLUDED_URLS="health", OTEL_TRACES_SAMPLER=sampler,
     ) as client:  # fmt: skip # one server
         answers = [client.get(path)["traceresponse"] for path in PATHS]
         again = client.get("/fine/again")["traceresponse"]
@@ -153,6 +162,17 @@ def _request(tracer, path: str):
 
 
 LINE = '1.2.3.4 - - "GET /a?b=c HTTP/1.1" 200'
+
+
+def test_requests_that_are_not_sampled_stay_so():
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    late.install(provider)
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("GET", kind=SpanKind.SERVER) as span:
+        assert not span.get_span_context().trace_flags.sampled
+        inner = tracer.start_span("query")
+        assert not inner.is_recording()
+    assert provider.sampler.get_description() == "AlwaysOffSampler"
 
 
 def test_a_line_takes_its_request_once_and_only_its_own(tracer):

@@ -297,6 +297,24 @@ def test_python_path_of_the_application_is_kept(server, program, godot_run, tmp_
     assert done.stdout == f"['{tmp_path}/a', '{tmp_path}/b']\n"
 
 
+def test_a_record_without_a_name_is_exported_and_nothing_raised(
+    server, program, godot_run
+):
+    done = program(
+        """
+        import logging
+        for name in (None, 7, []):
+            nameless = logging.makeLogRecord({"levelno": 30, "msg": "x", "name": name})
+            logging.getLogger().handle(nameless)
+        print("went on")
+        """,
+        *godot_run,
+        GODOT_REDIS_URL=server.url,
+    )
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+    assert server.bodies()[:2] == ["x", "x"]
+
+
 def test_a_call_that_cannot_be_captured_is_counted(server, program, godot_run):
     done = program(
         """
@@ -309,6 +327,8 @@ def test_a_call_that_cannot_be_captured_is_counted(server, program, godot_run):
         *godot_run,
         GODOT_REDIS_URL=server.url,
     )
-    assert (done.returncode, server.bodies()) == (0, ["good"])
+    said = "a log record is lost: KeyError"
+    assert (done.returncode, server.bodies()) == (0, [said, "good"])
+    assert f"godot-otel: {said}" in done.stderr
     source = json.loads(server.entries()[-1][b"source"])
-    assert (source["emitted"], source["dropped"]) == (2, {"internal": 1})
+    assert (source["emitted"], source["dropped"]) == (3, {"internal": 1})

@@ -20,6 +20,7 @@ from godot_otel_exporter._compat import (
     takes_records_unchanged,
 )
 from godot_otel_exporter.capture import Captured
+from godot_otel_exporter.diagnostics import report
 from godot_otel_exporter.processor import GodotLogRecordProcessor
 
 
@@ -51,7 +52,8 @@ class Handler:
                     self._emit(captured)
                 finally:
                     self._emitting.reset(token)
-        except Exception:  # the record is lost, its author lives
+        except Exception as error:  # the record is lost, its author lives
+            report("internal", "a log record is lost: %s", type(error).__name__)
             if self._processor is not None:
                 self._processor.lose()
 

@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Span as AnySpan
 from opentelemetry.trace import SpanContext, SpanKind
 
@@ -57,9 +58,40 @@ _ended: ContextVar[_Ended | None] = ContextVar("godot_otel_ended", default=None)
 
 def install(tracer_provider: Any) -> None:
     """Remember from now on which request ended last, by thread and task."""
-    add = getattr(tracer_provider, "add_span_processor", None)
-    if add is not None:  # another API's provider has spans that nobody can follow
-        add(_Remember())
+    if isinstance(tracer_provider, TracerProvider):  # others' spans cannot be followed
+        tracer_provider.add_span_processor(_Remember())
+        tracer_provider.sampler = _RecordServers(tracer_provider.sampler)
+
+
+class _RecordServers(Sampler):
+    """Shows ``_Remember`` requests that are not sampled too: their lines are kept.
+
+    They are recorded, and neither exported nor sampled further down.
+    """
+
+    def __init__(self, inner: Sampler) -> None:
+        self._inner = inner
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Any = None,
+        *arguments: Any,
+        **keywords: Any,
+    ) -> SamplingResult:
+        result = self._inner.should_sample(
+            parent_context, trace_id, name, kind, attributes, *arguments, **keywords
+        )
+        if kind is SpanKind.SERVER and result.decision is Decision.DROP:
+            # With the attributes, which dropping leaves out: they tell requests apart.
+            return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+        return result
+
+    def get_description(self) -> str:
+        return self._inner.get_description()
 
 
 class _Remember(SpanProcessor):

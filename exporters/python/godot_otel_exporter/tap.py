@@ -54,9 +54,12 @@ def export(record: logging.LogRecord) -> None:
     handler = _handler
     if handler is None or record.levelno < handler.level:
         return
-    own = _own.get(record.name)
-    if own is None:
-        own = _own[record.name] = record.name.startswith(_OWN)
+    try:
+        own = _own.get(record.name)
+        if own is None:
+            own = _own[record.name] = record.name.startswith(_OWN)
+    except (AttributeError, TypeError):  # a name that is no text, of a record by hand
+        own = False
     if not own or is_instrumentation_enabled():
         handler.handle(record)
 
