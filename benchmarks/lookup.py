@@ -5,8 +5,9 @@
 The store is built first (``big_store.py``). Then, while a collector stores 1,000
 records a second: 16 readers, each with a connection of its own, look up traces by id
 without a time window, each five times a second; and one reader asks for a word that
-100 lines of the last day hold, the newest a moment ago, cold (after the servers' caches
-were dropped, where root can) and warm, beside a scan of the same day's rows.
+100 lines of the last day hold, the newest a moment ago, for the first time (after the
+system's cache of files was dropped, where root can; Postgres keeps its own) and again,
+beside a scan of the same day's rows.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
         plant(bench, dsn)
         return {
             "trace by id": spread(took),
-            "rare word, cold": spread(asyncio.run(cold_words(bench, dsn))),
-            "rare word, warm": spread(asyncio.run(words(bench, dsn, 20))),
+            "rare word, first": spread(asyncio.run(first_words(bench, dsn))),
+            "rare word, again": spread(asyncio.run(words(bench, dsn, 20))),
             "scan of the day": spread(scans(dsn, 2)),
         }
     finally:
@@ -172,8 +173,8 @@ async def words(bench: Servers, dsn: str, times: int) -> list[float]:
     return took
 
 
-async def cold_words(bench: Servers, dsn: str) -> list[float]:
-    """Ask once, with nothing in any cache where the system lets us."""
+async def first_words(bench: Servers, dsn: str) -> list[float]:
+    """Ask once, with no file in the system's cache where it lets us."""
     if os.access(DROP_CACHES, os.W_OK):
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("CHECKPOINT")

@@ -6,7 +6,6 @@ is known costs a look-up; only a new one is parsed and serialized.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -55,11 +54,6 @@ class Attributes:
                 self.known.clear()
             self.known[raw] = found
         return found
-
-    def parsed(self, raws: Iterable[bytes]) -> list[Attribute]:
-        """Find or parse all of a record's; raises as ``parse``."""
-        known = self.known
-        return [known.get(raw) or self.parse(raw) for raw in raws]
 
     def _short(self, raw: bytes) -> Attribute | None:
         """Parse by hand what most attributes are: a short text, an int or a bool.

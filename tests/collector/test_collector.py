@@ -1,31 +1,19 @@
 """A batch in the queue becomes rows in the store, once."""
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import psycopg
 from fix_otlp import entry
+from fix_partitions import collecting
 
 from godot_otel import queue
-from godot_otel_collector.collector import Collector
 
 TRACE = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
-
-
-@contextlib.asynccontextmanager
-async def collecting(redis_url: str, dsn: str) -> AsyncIterator[Collector]:
-    collector = Collector(redis_url, owner_dsn=dsn, writer_dsn=dsn)
-    task = asyncio.create_task(collector.run())
-    try:
-        yield collector
-    finally:
-        collector.stop()
-        await task
 
 
 async def until(condition: Callable[[], bool], seconds: float = 15) -> None:

@@ -216,17 +216,27 @@ def both_busy(client: redis.Redis, pids: list[int]) -> bool:
     return False
 
 
+@pytest.fixture
+def collectors(redis_url, store_dsn, tmp_path: Path):
+    """Two of them; a failed test leaves none behind, stopped or not."""
+    started = [
+        CollectorProcess(tmp_path, redis_url, store_dsn, GODOT_LEGACY_LIST=LIST)
+        for _ in range(2)
+    ]
+    yield started
+    for collector in started:
+        if collector.process.poll() is None:
+            collector.kill()
+
+
 @pytest.mark.slow
 def test_ten_thousand_items_and_one_of_two_collectors_killed(
-    client, redis_url, store_dsn, tmp_path: Path
+    client, store_dsn, collectors
 ):
     items = [item(message=f"item {n}", trace_id=str(uuid.uuid4())) for n in range(9990)]
     items[1000::1000] = [b"garbage %d" % n for n in range(9)]
     total = len(items) - 9
-    first, second = (
-        CollectorProcess(tmp_path, redis_url, store_dsn, GODOT_LEGACY_LIST=LIST)
-        for _ in range(2)
-    )
+    first, second = collectors
     pids = [first.pid, second.pid]
     for start in range(0, len(items), 30):
         client.lpush(LIST, *items[start : start + 30])
