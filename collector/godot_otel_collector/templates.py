@@ -60,6 +60,8 @@ class Templates:
         self._masked: dict[bytes, str] = {}
         self._found: dict[tuple[str, str, str], tuple[int, str]] = {}
         self._of: dict[tuple[str, str], dict[bytes, tuple[int, str]]] = {}
+        self._lines_of = 0
+        """How many lines were added to those, which counting anew would walk."""
         self._known: set[int] = set()
         self._new: dict[str, int] = {}
         self._hour = 0
@@ -76,8 +78,10 @@ class Templates:
             self._hour, self._new = hour, {}
             self._found.clear()
             self._of.clear()
-        elif sum(map(len, self._of.values())) + len(self._of) >= self._cached:
+            self._lines_of = 0
+        elif self._lines_of >= self._cached or len(self._of) >= self._cached:
             self._of.clear()
+            self._lines_of = 0
         return self._of.setdefault((service, logger), {})
 
     def find(
@@ -94,6 +98,7 @@ class Templates:
             found = self._found[slot] = self._admit(*slot)
         if not given:
             known[line] = found
+            self._lines_of += 1
         return found
 
     def learn(

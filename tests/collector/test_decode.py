@@ -227,6 +227,15 @@ def test_lines_that_differ_in_what_varies_have_one_template():
     assert len({templates.find("s", "l", line)[0] for line in lines}) == 1
 
 
+def test_what_is_known_of_lines_is_bounded_whatever_loggers_there_are():
+    templates = Templates(cached=100)
+    for number in range(2000):
+        logger = f"logger {number % 7 if number < 1000 else number}"
+        templates.find("s", logger, b"word " + b"x" * (number % 50))
+        assert len(templates._of) <= 100
+        assert sum(map(len, templates._of.values())) <= 100
+
+
 def test_a_given_template_wins_over_masking():
     templates = Templates()
     given = "user %s paid %d"
