@@ -87,13 +87,13 @@ def running(dsn: str, like: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def maintained(dsn: str, source: queue.Queue) -> AsyncIterator[Maintenance]:
-    maintaining = Maintenance(dsn, source=source)
-    task = asyncio.create_task(maintaining.run())
+    maintaining, stopping = Maintenance(dsn, source=source), asyncio.Event()
+    task = asyncio.create_task(maintaining.run(stopping))
     try:
         yield maintaining
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        stopping.set()
+        await task
 
 
 async def until(condition: Callable[[], bool], seconds: float = 15) -> None:

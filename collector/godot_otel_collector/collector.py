@@ -112,7 +112,7 @@ class Collector:
                 tasks.create_task(self._store())
                 tasks.create_task(self._reader.run_reclaim())
                 tasks.create_task(self._look_ahead())
-                tasks.create_task(self._maintain())
+                tasks.create_task(self._maintenance.run(self._stopping))
                 if self._legacy:
                     tasks.create_task(self._legacy.run())
                 tasks.create_task(self._load.run())
@@ -254,12 +254,3 @@ class Collector:
             except Exception as error:
                 log.warning("no partitions ahead, trying again in a minute: %s", error,
                             extra={"action": "partition_failed"})  # fmt: skip
-
-    async def _maintain(self) -> None:
-        """Maintain the store until the collector stops, then leave it as it is."""
-        maintaining = asyncio.create_task(self._maintenance.run())
-        try:
-            await self._stopping.wait()
-        finally:
-            maintaining.cancel()
-            await asyncio.wait([maintaining])

@@ -31,6 +31,7 @@ _ROUND_SECONDS = 60.0
 _STANDBY_SECONDS = 2.0
 _AWAY_SECONDS = 5.0
 _IN_USE_SECONDS = 2.0
+_CANCEL_SECONDS = 0.5
 
 
 class Task(Protocol):
@@ -55,8 +56,22 @@ class Maintenance:
         self._leads = False
         self._connection: store.Connection | None = None
 
-    async def run(self) -> None:
-        """Go on until cancelled; whatever fails is logged, and tried again."""
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Go on until *stopping*, then leave the store as it is at that moment.
+
+        Whatever fails is logged, and tried again.
+        """
+        rounds = asyncio.create_task(self._rounds())
+        try:
+            await stopping.wait()
+        finally:
+            # More than once: a cancellation that meets the end of a statement can be
+            # lost on its way through psycopg.
+            while not rounds.done():
+                rounds.cancel()
+                await asyncio.wait([rounds], timeout=_CANCEL_SECONDS)
+
+    async def _rounds(self) -> None:
         try:
             while True:
                 pause = await self._turn()

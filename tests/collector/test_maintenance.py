@@ -1,6 +1,7 @@
 """One collector maintains the store, and takes up what another left half done."""
 
 import asyncio
+import random
 import time
 from datetime import timedelta
 
@@ -50,6 +51,12 @@ async def test_what_no_line_names_any_more_is_forgotten(store_dsn, owner):
     for table in ("resources", "scopes", "templates"):
         assert run(store_dsn, f"SELECT max(id) FROM {table}") == [(14,)], table
     assert count(store_dsn, "emitters") == 7
+
+
+async def test_it_ends_at_whatever_moment_it_is_told_to(store_dsn, source):
+    for _ in range(300):
+        async with asyncio.timeout(10), maintained(store_dsn, source):
+            await asyncio.sleep(random.uniform(0, 0.05))
 
 
 async def test_an_entry_that_a_writer_holds_is_not_waited_for(store_dsn, owner):
