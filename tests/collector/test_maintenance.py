@@ -54,7 +54,7 @@ async def test_what_no_line_names_any_more_is_forgotten(store_dsn, owner):
 
 
 async def test_it_ends_at_whatever_moment_it_is_told_to(store_dsn, source):
-    for _ in range(300):
+    for _ in range(150):
         async with asyncio.timeout(10), maintained(store_dsn, source):
             await asyncio.sleep(random.uniform(0, 0.05))
 
