@@ -74,7 +74,7 @@ class Attributes:
         kind, rest = raw[value], raw[value + 1 :]
         if kind == _TEXT and rest[0] == len(rest) - 1:
             text = rest[1:]
-            if b"\0" in text:
+            if 0 in text:
                 return None
             try:
                 shown = orjson.dumps(text.decode())

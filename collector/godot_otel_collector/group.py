@@ -157,21 +157,28 @@ def _chunk(rows: Rows, start: int, ordinal: int) -> Chunk:
 def _traces(rows: Rows) -> Iterable[bytes]:
     """One row for each trace and service; they never cross a partition of logs."""
     found: dict[tuple[bytes, Origin], list[int]] = {}
+    before: bytes | None = None
+    before_origin: Origin | None = None
+    known: list[int] | None = None
     for time, trace_id, origin, severity in zip(
         rows.times, rows.traces, rows.origins, rows.severities, strict=True
     ):
         if trace_id is None:
             continue
-        known = found.get((trace_id, origin))
+        # Lines of a trace mostly follow each other: hashing each id costs more.
+        if trace_id != before or origin is not before_origin:
+            before, before_origin = trace_id, origin
+            known = found.get((trace_id, origin))
         if known is None:
-            found[trace_id, origin] = [time, time, 1, severity >= ERROR]
+            known = found[trace_id, origin] = [time, time, 1, severity >= ERROR]
             continue
         if time > known[1]:
             known[1] = time
         elif time < known[0]:
             known[0] = time
         known[2] += 1
-        known[3] += severity >= ERROR
+        if severity >= ERROR:
+            known[3] += 1
     for (trace_id, (service, _)), (first, last, lines, errors) in found.items():
         name = service.encode()
         yield _TRACE.pack(

@@ -131,7 +131,8 @@ def cut_value(value: Any, *, key: str = "") -> tuple[Any, int]:
 def clean(data: bytes) -> bytes:
     """Make text that Postgres takes: NUL and what is no UTF-8 become U+FFFD."""
     if data.isascii():
-        return data.replace(b"\0", _REPLACED) if b"\0" in data else data
+        # 0 is looked for at once; b"\0" first fails to be a number, which costs more.
+        return data.replace(b"\0", _REPLACED) if 0 in data else data
     try:
         data.decode()
     except UnicodeDecodeError:
