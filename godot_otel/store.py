@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import psycopg
@@ -43,8 +44,13 @@ async def connect(dsn: str, *, application_name: str = "godot-otel") -> Connecti
         raise SettingError(_MALFORMED) from None
 
 
-async def open_pool(dsn: str, *, max_size: int = 4) -> Pool:
-    """Open a pool that keeps trying to connect; it never waits for the first one."""
+async def open_pool(
+    dsn: str, *, check: Callable[[Connection], Awaitable[None]], max_size: int = 4
+) -> Pool:
+    """Open a pool that keeps trying to connect; it never waits for the first one.
+
+    *check* sees each connection before it is lent; one that it raises for is replaced.
+    """
     pool: Pool = AsyncConnectionPool(
         dsn,
         min_size=1,
@@ -52,7 +58,7 @@ async def open_pool(dsn: str, *, max_size: int = 4) -> Pool:
         open=False,
         timeout=3.0,
         kwargs={"autocommit": True, "application_name": "godot-otel"},
-        check=AsyncConnectionPool.check_connection,
+        check=check,
     )
     await pool.open()
     return pool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
@@ -15,6 +16,7 @@ from godot_otel.errors import GodotError, StoreUnreachableError
 from godot_otel.queue import Depth, Queue, unreachable
 
 TIMEOUT = 2.0
+_NO_BATCH = UUID(int=2**128 - 1)  # when the newest were stored is not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,9 @@ class Probe:
                 await cursor.execute(cast(Any, sql.query("coverage")))
                 rows = await cursor.fetchall()
                 found = await connection.execute(
-                    cast(Any, sql.query("dropped")), [None]
+                    cast(Any, sql.query("ingest")), {"since": None, "after": _NO_BATCH}
                 )
-                dropped = dict(await found.fetchall())
+                ((dropped, _),) = await found.fetchall()
         except psycopg.Error as error:
             raise StoreUnreachableError(
                 f"the store at {store.place(self._dsn)} refused"

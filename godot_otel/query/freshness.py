@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +11,6 @@ from uuid import UUID
 from godot_otel import sql, store
 from godot_otel.query.line import rfc3339
 from godot_otel.query.reader import Reader, fetch
-
-_RECENT_BATCHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +59,31 @@ async def ingest(
     reader: Reader, connection: store.Connection, since: datetime | None
 ) -> Ingest:
     """Ask queue and store; drops are of the applications heard of after *since*."""
-    depth = await reader.depth()
-    dropped = await fetch(connection, sql.query("dropped"), [since])
+    depth, (dropped, last_stored) = await asyncio.gather(
+        reader.depth(), _stored(connection, since)
+    )
     return Ingest(
         queue_depth=depth.records if depth else None,
         queue_bytes=depth.bytes if depth else None,
         capacity=depth.max_records if depth else None,
         oldest_lag_s=depth.oldest_age_seconds if depth else None,
-        dropped_by_reason=dict(dropped),
-        last_stored=await _last_stored(connection),
+        dropped_by_reason=dict(sorted(dropped.items())),
+        last_stored=last_stored,
     )
 
 
-async def _last_stored(connection: store.Connection) -> datetime | None:
-    """When the newest batches were stored.
+async def _stored(
+    connection: store.Connection, since: datetime | None
+) -> tuple[dict[str, int], datetime | None]:
+    """Drops by reason, and when the newest batches were stored.
 
-    Ids of batches begin with their time: today's are in one or two partitions.
+    Today's batches are in one or two partitions, and those of a store at rest in any.
     """
     yesterday = datetime.now(UTC) - timedelta(days=1)
     for after in (yesterday, datetime(1970, 1, 1, tzinfo=UTC)):
         first = UUID(int=int(after.timestamp() * 1000) << 80)
-        rows = await fetch(
-            connection,
-            "SELECT max(stored_at) FROM (SELECT stored_at FROM batches"
-            " WHERE home = 0 AND batch_id >= %s ORDER BY batch_id DESC LIMIT %s) AS b",
-            [first, _RECENT_BATCHES],
-        )
-        if rows[0][0] is not None:
-            return rows[0][0]  # type: ignore[no-any-return] # max of a timestamptz
-    return None
+        values = {"since": since, "after": first}
+        dropped, last = (await fetch(connection, sql.query("ingest"), values))[0]
+        if last is not None:
+            break
+    return dropped, last

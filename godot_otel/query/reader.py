@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, cast
@@ -26,9 +26,9 @@ CONNECT_TIMEOUT = 1.8  # with the queue's, below the 3 s in which every door ans
 QUEUE_TIMEOUT = 0.8
 STATEMENT_TIMEOUT = "10s"  # where the role has none of its own
 
-# One round trip before each answer. Reading stays reading even with the owner's DSN,
-# and a client that gave up cannot leave a statement running for ever. The schema may
-# have changed since the last answer.
+# One round trip before each answer, which also shows that the server is there. Reading
+# stays reading even with the owner's DSN, and a client that gave up cannot leave a
+# statement running for ever. The schema may have changed since the last answer.
 _PREPARE = """
 SELECT (SELECT max(number) FROM schema_migrations),
        (SELECT oldest_reader FROM settings),
@@ -62,6 +62,8 @@ class Reader:
         self._data_dir = data_dir
         self._pool: tuple[str, store.Pool] | None = None
         self._queue: tuple[str, Queue] | None = None
+        self._greeting: tuple[Any, ...] | psycopg.Error = ()
+        """What the store said last when a connection was lent."""
         self._away_since: datetime | None = None
         self._lock = asyncio.Lock()
 
@@ -90,8 +92,9 @@ class Reader:
         except (PoolTimeout, TimeoutError, psycopg.OperationalError):
             raise await self._unreachable() from None
         try:
-            facts = await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
-            store.check_versions(*facts[0][:2])
+            if isinstance(self._greeting, psycopg.Error):
+                raise self._greeting
+            store.check_versions(*self._greeting)
             self._away_since = None
             yield connection
         except psycopg.errors.QueryCanceled:
@@ -153,8 +156,18 @@ class Reader:
                 store.place(dsn)  # a malformed one is said now, not tried for ever
                 if self._pool:
                     await self._pool[1].close(timeout=1.0)
-                self._pool = (dsn, await store.open_pool(dsn))
+                self._pool = (dsn, await store.open_pool(dsn, check=self._greet))
             return self._pool[1]
+
+    async def _greet(self, connection: store.Connection) -> None:
+        """Make a connection ready for one answer; raise where it is none any more."""
+        try:
+            facts = await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
+            self._greeting = facts[0][:2]
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            self._greeting = error  # the store's word, for whoever asked
 
     async def _unreachable(self) -> StoreUnreachableError:
         self._away_since = self._away_since or datetime.now(UTC)
@@ -206,7 +219,7 @@ def _abandon(pool: store.Pool, task: asyncio.Task[store.Connection]) -> None:
 async def fetch(
     connection: store.Connection,
     statement: str,
-    values: Sequence[Any] = (),
+    values: Sequence[Any] | Mapping[str, Any] = (),
     **clauses: object,
 ) -> list[tuple[Any, ...]]:
     """Run one statement and return its rows.
