@@ -35,10 +35,11 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/outages.py
 	$(BIN)/python benchmarks/drain.py
 	$(BIN)/python benchmarks/original.py
-	$(BIN)/python benchmarks/freshness.py
+	$(BIN)/python benchmarks/freshness.py --maintenance
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/sustained.py
 	$(BIN)/python benchmarks/lookup.py
+	$(BIN)/python benchmarks/scan.py
 
 clean: ## forget the virtual environment and what was built
 	rm -rf .venv dist build

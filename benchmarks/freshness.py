@@ -1,10 +1,13 @@
 """From a log call to its line in a query's answer, default settings, milliseconds.
 
-    python benchmarks/freshness.py [--rate 5000] [--seconds 30] [--runs 3] [--json]
+    python benchmarks/freshness.py [--rate 5000] [--seconds 30] [--runs 3]
+                                   [--maintenance] [--json]
 
 An application logs at a steady rate under ``godot-otel run``, a collector stores, and
 a reader asks for what is new every 5 ms, all on the same machine: what is measured is
-the time of the record, as the application took it, until an answer has it.
+the time of the record, as the application took it, until an answer has it. With
+--maintenance each run is followed by one in a store whose 40 old partitions are closed
+or dropped meanwhile.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ import sys
 import time
 from pathlib import Path
 
+import big_store
 import psycopg
 from servers import Servers, servers
 
 CLI = Path(sys.executable).with_name("godot-otel")
 POLL_SECONDS = 0.005
 WARM_UP_SECONDS = 3
+OLD_ROWS, OLD_HOURS = 1_000_000, 40
 # Ten times a hundredth of a second's records: as steady as a web server's.
 APPLICATION = """
 import logging, sys, time
@@ -40,15 +45,23 @@ while (passed := time.monotonic() - began) < seconds:
     time.sleep(0.001)
 print(made)
 """
+LEFT = "SELECT count(*), count(closed_at) FROM partitions"
 NEW = (
     "SELECT seq, extract(epoch FROM time)::float8 FROM logs"
     " WHERE seq > %s AND time > now() - interval '10 s' ORDER BY seq"
 )
 
 
-def run(bench: Servers, rate: int, seconds: float) -> list[float]:
+def run(
+    bench: Servers, rate: int, seconds: float, *, maintained: bool = False
+) -> list[float]:
     """Return how long each record took, those of the first seconds left out."""
     dsn = bench.new_store()
+    if maintained:
+        big_store.build(dsn, rows=OLD_ROWS, hours=OLD_HOURS)
+        with psycopg.connect(dsn) as connection:
+            connection.execute("UPDATE settings SET retention_days = 1")
+            work = connection.execute(LEFT).fetchone()
     with bench.collector(dsn), psycopg.connect(dsn, autocommit=True) as connection:
         application = subprocess.Popen(
             [CLI, "run", "--", sys.executable, "-c", APPLICATION,
@@ -68,6 +81,9 @@ def run(bench: Servers, rate: int, seconds: float) -> list[float]:
                 found += ((made, now - made) for _, made in rows)
             if ended is None and application.poll() is not None:
                 ended = time.monotonic()
+    if maintained:
+        with psycopg.connect(dsn) as connection:
+            assert work != connection.execute(LEFT).fetchone(), "nothing was maintained"
     assert application.stdout is not None
     assert len(found) == int(application.stdout.read()), "lines are missing"
     first = min(made for made, _ in found) + WARM_UP_SECONDS
@@ -79,28 +95,51 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=5_000)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--maintenance", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    results = []
+    kinds = [False, True] if options.maintenance else [False]
+    results: dict[bool, list[dict[str, float]]] = {kind: [] for kind in kinds}
     with servers() as bench:
         for number in range(options.runs):
-            took = sorted(run(bench, options.rate, options.seconds))
-            results.append({
-                "p50": statistics.median(took),
-                "p99": took[int(len(took) * 0.99)],
-                "max": took[-1],
-            })  # fmt: skip # three figures
-            if not options.json:
-                shown = ", ".join(f"{k} {v:.0f}" for k, v in results[-1].items())
-                print(f"run {number + 1}: {shown} ms", flush=True)
+            for kind in kinds:
+                took = run(bench, options.rate, options.seconds, maintained=kind)
+                results[kind].append(spread(took))
+                if not options.json:
+                    shown = _shown(results[kind][-1])
+                    print(f"run {number + 1}{_NAMES[kind]}: {shown}", flush=True)
     found = {
-        key: round(statistics.median(one[key] for one in results)) for key in results[0]
+        kind: {
+            key: round(statistics.median(one[key] for one in results[kind]))
+            for key in results[kind][0]
+        }
+        for kind in kinds
     }
     if options.json:
-        print(json.dumps(found))
-    else:
-        print(f"median: p50 {found['p50']} ms, p99 {found['p99']} ms, max"
-              f" {found['max']} ms, {options.rate} records/s")  # fmt: skip # one line
+        shown = found[False] | {
+            f"maintained_{k}": v for k, v in found.get(True, {}).items()
+        }
+        print(json.dumps(found[False] | beside))
+        return
+    for kind, figures in found.items():
+        print(f"median{_NAMES[kind]}: {_shown(figures)}, {options.rate} records/s")
+
+
+_NAMES = {False: "", True: " beside maintenance"}
+
+
+def spread(took: list[float]) -> dict[str, float]:
+    """Median, 99th percentile and maximum."""
+    took = sorted(took)
+    return {
+        "p50": statistics.median(took),
+        "p99": took[int(len(took) * 0.99)],
+        "max": took[-1],
+    }
+
+
+def _shown(figures: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value:.0f} ms" for key, value in figures.items())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""Parts of words and patterns, which no filter finds, over many rows of one hour.
+
+    python benchmarks/scan.py [--rows 18000000] [--json]
+
+Each answer is what a person gets who asks once: lines, or how far the search has come,
+and a cursor to go on. Then the cursor is followed to the end of the hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+
+import big_store
+from servers import Servers, servers
+
+from godot_otel import query
+
+ASKED = {
+    "substring, frequent": "body~PacketResponder",
+    "substring, nowhere": "body~zyzzyv",
+    "regex, frequent": r"body~blk_-?\d+ terminating",
+    "regex, nowhere": r"body~user \d+ paid \d+ euros",
+    "attribute, nowhere": "region=eu-77x",
+}
+
+
+async def measure(bench: Servers, dsn: str) -> dict[str, dict[str, float]]:
+    """Ask each; what the first answer took, and all until there are lines."""
+    found = {}
+    async with query.Reader(dsn, bench.valkey.url) as reader:
+        await query.logs(reader, query.parse(since="-1m"), limit=1)  # connects
+        for name, where in ASKED.items():
+            filters = query.parse(since="-3h", where=(where,))
+            began = time.perf_counter()
+            page = await query.logs(reader, filters, limit=50)
+            first = time.perf_counter() - began
+            assert page.lines or page.next_cursor or not page.searched_to
+            answers = 1
+            while not page.lines and page.next_cursor:
+                page = await query.logs(
+                    reader, filters, limit=50, cursor=page.next_cursor
+                )
+                answers += 1
+            found[name] = {
+                "first_answer_ms": round(first * 1000),
+                "answers": answers,
+                "to_lines_or_the_end_s": round(time.perf_counter() - began, 1),
+                "lines": len(page.lines),
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=18_000_000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with servers() as bench:
+        dsn = bench.new_store()
+        seconds = big_store.build(dsn, rows=options.rows, hours=1)
+        if not options.json:
+            print(f"built {options.rows:,} rows of one hour in {seconds:.0f} s",
+                  flush=True)  # fmt: skip # one line
+        found = asyncio.run(measure(bench, dsn))
+    if options.json:
+        print(json.dumps(found))
+        return
+    for name, one in found.items():
+        print(f"{name:<22}" + ", ".join(f"{k.replace('_', ' ')} {v}"
+                                        for k, v in one.items()))  # fmt: skip # a row
+
+
+if __name__ == "__main__":
+    main()
