@@ -116,9 +116,7 @@ def main() -> None:
         for kind in kinds
     }
     if options.json:
-        shown = found[False] | {
-            f"maintained_{k}": v for k, v in found.get(True, {}).items()
-        }
+        beside = {f"maintained_{k}": v for k, v in found.get(True, {}).items()}
         print(json.dumps(found[False] | beside))
         return
     for kind, figures in found.items():
