@@ -7,7 +7,8 @@ records a second: 16 readers, each with a connection of its own, look up traces 
 without a time window, each five times a second; and one reader asks for a word that
 100 lines of the last day hold, the newest a moment ago, for the first time (after the
 system's cache of files was dropped, where root can; Postgres keeps its own) and again,
-beside a scan of the same day's rows.
+beside a scan of the same day's rows. Last, its partitions get the usual index over
+words (GIN, ``to_tsvector('simple', body)``), and the word is asked for through it.
 """
 
 from __future__ import annotations
@@ -57,12 +58,15 @@ def main() -> None:
                   f" {seconds:.0f} s", flush=True)  # fmt: skip # one line
         with bench.collector(dsn):
             found = measure(bench, dsn, options.seconds)
+        took, sizes = gin(dsn)
+        found["GIN over words, again"] = spread(took)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(found | sizes))
         return
-    print("milliseconds        " + "".join(f"{k:>9}" for k in ("p50", "p99", "max")))
+    print("milliseconds          " + "".join(f"{k:>9}" for k in ("p50", "p99", "max")))
     for name, values in found.items():
-        print(f"{name:<20}" + "".join(f"{value:9.1f}" for value in values))
+        print(f"{name:<22}" + "".join(f"{value:9.1f}" for value in values))
+    print(", ".join(f"{name} {value:.1f}" for name, value in sizes.items()))
 
 
 def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
@@ -199,6 +203,46 @@ def scans(dsn: str, times: int) -> list[float]:
             took.append((time.perf_counter() - began) * 1000)
             assert len(rows) == 100
     return took
+
+
+def gin(dsn: str) -> tuple[list[float], dict[str, float]]:
+    """Index the words of the last day; what asking took, and bytes and time a row."""
+    since = datetime.now(UTC) - timedelta(days=1)
+    words = "to_tsvector('simple', body)"
+    statement: Any = (
+        f"SELECT time, body FROM logs WHERE time >= %s AND {words} @@ %s::tsquery"
+        " ORDER BY time DESC LIMIT 200"
+    )
+    took, size, rows, filters = [], 0, 0, 0
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        parts = connection.execute(
+            "SELECT lower, name FROM partitions WHERE parent = 'logs'"
+            " AND upper > %s AND lower <= now()",
+            [since],
+        ).fetchall()
+        began = time.perf_counter()
+        for _, name in parts:
+            connection.execute(f"CREATE INDEX {name}_gin ON {name} USING gin ({words})")
+        building = time.perf_counter() - began
+        for lower, name in parts:
+            counted: Any = (
+                f"SELECT count(*), pg_relation_size('{name}_gin'),"
+                " (SELECT sum(pg_total_relation_size(f.name::regclass)) FROM"
+                " partitions AS f WHERE f.parent = 'word_filters' AND f.lower = %s)"
+                f" FROM {name}"
+            )
+            found = connection.execute(counted, [lower]).fetchone()
+            assert found is not None
+            rows, size, filters = rows + found[0], size + found[1], filters + found[2]
+        for _ in range(20):
+            began = time.perf_counter()
+            assert len(connection.execute(statement, [since, WORD]).fetchall()) == 100
+            took.append((time.perf_counter() - began) * 1000)
+    return took, {
+        "bytes a row, GIN": size / rows,
+        "bytes a row, filters": float(filters) / rows,
+        "GIN's building, us a row": building / rows * 1e6,
+    }
 
 
 def spread(took: list[float]) -> list[float]:
