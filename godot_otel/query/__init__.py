@@ -6,7 +6,7 @@ it. Every answer says its window, whether it was cut, how to go on, and how fres
 
 from __future__ import annotations
 
-from godot_otel.query.around import around
+from godot_otel.query.around import around, part_cursor, part_offset
 from godot_otel.query.filters import (
     LEVELS,
     Condition,
@@ -54,6 +54,8 @@ __all__ = [
     "logs",
     "logs_after",
     "parse",
+    "part_cursor",
+    "part_offset",
     "patterns",
     "rfc3339",
     "stats",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from godot_otel import store
+from godot_otel.query import cursor as cursors
 from godot_otel.query.clauses import Clauses
 from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import ingest
@@ -90,3 +91,22 @@ async def _side(
     )
     lines, _ = await walk.read(connection, middle.position, size)
     return lines[::-1] if newest else lines
+
+
+def part_cursor(seq: int, offset: int) -> str:
+    """The cursor of the part of a line's text that begins at *offset*."""
+    return cursors.encode(f"line{seq}", None, None, offset)
+
+
+def part_offset(seq: int, cursor: str) -> int:
+    """Where the part of a line's text begins that *cursor* means; at first 0.
+
+    Raises:
+        FilterError: it is no such cursor, or one of another line.
+    """
+    if not cursor.strip():
+        return 0
+    offset = cursors.decode(cursor, f"line{seq}", 1)[2]
+    if not isinstance(offset, int) or offset < 0:
+        raise FilterError("cursor: not one that an earlier answer gave")
+    return offset
