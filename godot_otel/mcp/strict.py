@@ -7,6 +7,7 @@ It is also the one place where errors become texts for a model.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from godot_otel.errors import GodotError
 from godot_otel.query import sanitize
 
-DEADLINE = 25.0  # seconds; the store's own statement timeout is below it
+DEADLINE = 40.0  # seconds; a statement's timeout and a follower's wait are below it
 _RENAMED = {"since:": "start_time:", "until:": "end_time:", "trace id:": "trace_id:"}
 
 READS = ToolAnnotations(
@@ -85,11 +86,27 @@ def _renamed(text: str) -> str:
     return text
 
 
+def _bare(schema: Any) -> Any:
+    """A JSON schema without the titles that repeat its names: agents pay for them."""
+    if isinstance(schema, list):
+        return [_bare(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    bare = {name: one for name, one in schema.items() if name != "title"}
+    for name, one in bare.items():
+        if name in ("properties", "$defs"):
+            bare[name] = {key: _bare(inner) for key, inner in one.items()}
+        elif name != "default":
+            bare[name] = _bare(one)
+    return bare
+
+
 def tool(function: Callable[..., Any], *, title: str, structured: bool) -> StrictTool:
     """Make a strict reading tool of *function*; its docstring is the description."""
     made = StrictTool.from_function(
         function, title=title, annotations=READS, structured_output=structured
     )
     assert isinstance(made, StrictTool)
-    made.parameters = {**made.parameters, "additionalProperties": False}
+    made.description = inspect.cleandoc(made.description)
+    made.parameters = {**_bare(made.parameters), "additionalProperties": False}
     return made
