@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from godot_otel import store
 from godot_otel.query import cursor as cursors
 from godot_otel.query.cursor import Position
 from godot_otel.query.emptiness import why_empty
@@ -71,6 +72,22 @@ async def logs(
         FilterError: the order, limit or cursor is none, or the trace id is ambiguous.
         StoreUnreachableError: see ``Reader.connection``.
     """
+    async with reader.connection() as connection:
+        return await read_page(
+            reader, connection, filters, limit=limit, order=order, cursor=cursor
+        )
+
+
+async def read_page(
+    reader: Reader,
+    connection: store.Connection,
+    filters: Filters,
+    *,
+    limit: int,
+    order: str,
+    cursor: str = "",
+) -> Page:
+    """What ``logs`` promises, over a connection that *reader* has lent."""
     newest = _order(order)
     if not 1 <= limit <= MAX_LIMIT:
         raise FilterError(f"limit: {limit} is not within 1 to {MAX_LIMIT}")
@@ -79,13 +96,12 @@ async def logs(
     if cursor.strip():
         since, until, *numbers = cursors.decode(cursor, digest, 3)
         position = cursors.position(numbers)
-    async with reader.connection() as connection:
-        walk = await prepare(connection, filters, since, until, newest=newest)
-        found, edge = await walk.read(connection, position, limit + 1)
-        facts = await ingest(reader, connection, since)
-        notes = []
-        if not found and edge is None and position is None:
-            notes = await why_empty(connection, filters, since, until, facts)
+    walk = await prepare(connection, filters, since, until, newest=newest)
+    found, edge = await walk.read(connection, position, limit + 1)
+    facts = await ingest(reader, connection, since)
+    notes = []
+    if not found and edge is None and position is None:
+        notes = await why_empty(connection, filters, since, until, facts)
     at = found[limit - 1].position if len(found) > limit else edge
     return Page(
         lines=found[:limit],

@@ -11,7 +11,7 @@ from uuid import UUID
 from godot_otel import store
 from godot_otel.query.filters import LEVELS, Filters, TraceIds
 from godot_otel.query.line import COLUMNS, Line, rfc3339
-from godot_otel.query.logs import Page, logs
+from godot_otel.query.logs import Page, read_page
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import whole_trace_id
 
@@ -78,16 +78,27 @@ async def trace(
     async with reader.connection() as connection:
         trace_id = await whole_trace_id(connection, filters.trace)
         known = {} if trace_id is None else await summaries(connection, [trace_id])
-    if trace_id is None or trace_id not in known:
-        return TraceLines(None, None, await logs(reader, filters, limit=1))
-    filters = replace(filters, trace=TraceIds(trace_id, trace_id))
-    page = await logs(reader, filters, limit=limit, order="oldest", cursor=cursor)
-    first_error = None
-    if known[trace_id].errors:
-        errors = replace(Filters(), trace=filters.trace, severity=_ERROR)
-        found = await logs(reader, errors, limit=1, order="oldest")
-        first_error = next(iter(found.lines), None)
+        if trace_id is None or trace_id not in known:
+            page = await read_page(reader, connection, filters, limit=1, order="oldest")
+            return TraceLines(None, None, page)
+        filters = replace(filters, trace=TraceIds(trace_id, trace_id))
+        page = await read_page(
+            reader, connection, filters, limit=limit, order="oldest", cursor=cursor
+        )
+        first_error = None
+        if known[trace_id].errors:
+            first_error = _first_error(page, cursor)
+            if first_error is None:
+                errors = await first_errors(connection, [trace_id])
+                first_error = errors.get(trace_id.hex)
     return TraceLines(known[trace_id], first_error, page)
+
+
+def _first_error(page: Page, cursor: str) -> Line | None:
+    """The trace's first error, if *page* is sure to have it."""
+    if cursor or not set(page.given) <= {"trace_id", "level"}:
+        return None
+    return next((one for one in page.lines if one.severity >= _ERROR), None)
 
 
 async def summaries(
