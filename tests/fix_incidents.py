@@ -172,9 +172,9 @@ class Incident:
     def _fails(self, facts: dict[str, str], *, late: bool) -> str | None:
         """The line of the failure, if this request fails."""
         rng, (key, value) = self.random, self.broken
-        if late and rng.random() < (0.3 if key == "template" else 0.9):
-            if key == "template" or facts[key] == value:
-                return self.cause
+        met = key == "template" or facts[key] == value
+        if late and met and rng.random() < (0.3 if key == "template" else 0.9):
+            return self.cause
         if rng.random() < 0.01:
             return self.cause if self.seen_before else self.known
         return None
