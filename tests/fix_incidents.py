@@ -61,6 +61,8 @@ Values = tuple[Any, ...]
 
 @dataclass
 class Line:
+    """One that is said about a request."""
+
     time: datetime
     severity: int
     template: str
@@ -127,7 +129,7 @@ class Incident:
             for key, line in self._request(start + number * step):
                 groups[(*key, f"{line.time:%H}{line.time.minute // 8}")].append(line)
         for (service, environment, version, _), lines in groups.items():
-            yield _entry(service, environment, version, lines)
+            yield entry(service, environment, version, lines)
 
     def _request(self, begins: datetime) -> Iterator[tuple[tuple[str, ...], Line]]:
         rng = self.random
@@ -191,7 +193,7 @@ def _choose(rng: random.Random, weighted: Iterable[tuple[str, int]]) -> str:
     return str(rng.choices(values, weights)[0])
 
 
-def _entry(
+def entry(
     service: str, environment: str, version: str, lines: list[Line]
 ) -> queue.Entry:
     request = ExportLogsServiceRequest()
@@ -222,22 +224,36 @@ def _entry(
 
 
 async def fill(dsn: str, incidents: list[Incident]) -> int:
-    """Store all their lines by a collector's own steps; return how many."""
+    """Store all their lines; return how many."""
+    moments = [
+        one.onset + part for one in incidents for part in (-HALF, timedelta(), HALF)
+    ]
+    groups = ([*one.entries()] for one in incidents)
+    return await write(dsn, groups, moments, datetime.now(UTC))
+
+
+async def write(
+    dsn: str,
+    groups: Iterable[list[queue.Entry]],
+    moments: list[datetime],
+    arrived: datetime,
+) -> int:
+    """Store groups of entries by a collector's own steps; return how many lines.
+
+    *moments* are in every hour that they are of; *arrived* is the queue's time of them.
+    """
     partitions = Partitions(dsn)
     await partitions.create_ahead()
-    moments = [
-        int((one.onset + part).timestamp() * 1_000_000)
-        for one in incidents
-        for part in (-HALF, timedelta(), HALF)
-    ]
-    ids = [queue.batch_id(moment // 1000) for moment in moments]
-    await partitions.ensure(moments, ids)
+    times = [int(moment.timestamp() * 1_000_000) for moment in moments]
+    await partitions.ensure(times, [queue.batch_id(time // 1000) for time in times])
     preparer = Preparer(retention_days=partitions.rules.retention_days)
     writer = Writer(dsn, partitions=partitions, stopping=asyncio.Event())
+    stream_id = b"%d-0" % int(arrived.timestamp() * 1000)
     stored = 0
-    for one in incidents:
-        deliveries = [_delivered(entry) for entry in one.entries()]
-        prepared = await preparer.prepare(deliveries, partitions.logs)
+    for group in groups:
+        prepared = await preparer.prepare(
+            [(stream_id, _fields(entry)) for entry in group], partitions.logs
+        )
         assert prepared.group is not None
         await writer.write(prepared.group)
         stored += sum(batch.stored for batch in prepared.group.batches)
@@ -247,10 +263,9 @@ async def fill(dsn: str, incidents: list[Incident]) -> int:
     return stored
 
 
-def _delivered(entry: queue.Entry) -> queue.Delivered:
+def _fields(entry: queue.Entry) -> dict[bytes, bytes]:
     fields = entry.fields()
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    return b"%d-0" % now, dict(zip(fields[::2], fields[1::2], strict=True))
+    return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def incidents(seeds: Iterable[int], now: datetime) -> list[Incident]:
