@@ -39,6 +39,7 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/sustained.py
 	$(BIN)/python benchmarks/lookup.py
+	$(BIN)/python benchmarks/query.py
 
 clean: ## forget the virtual environment and what was built
 	rm -rf .venv dist build

@@ -90,6 +90,19 @@ def test_a_typescript_client_calls_every_tool(node, serving, transport, sdk, rev
     assert "card declined" in said["results"][0]["content"][0]["text"]
 
 
+def test_each_tool_says_how_to_start_a_stack_where_there_is_none(
+    node, serving, tmp_path
+):
+    program, *arguments = serving.command
+    nothing = {"GODOT_DATA_DIR": str(tmp_path)}
+    server = {"command": program, "args": arguments, "env": nothing}
+    calls = [{"name": name, "arguments": CALLS[name]} for name in CALLS]
+    done = node.run("call.mjs", "1", json.dumps(server), json.dumps(calls))
+    for result in json.loads(done.stdout)["results"]:
+        assert result["isError"]
+        assert "`godot-otel up`" in result["content"][0]["text"]
+
+
 @pytest.fixture
 def snippet(serving, monkeypatch):
     """Print the snippet for a client, beside the stack of this data directory."""
