@@ -99,6 +99,7 @@ class Incident:
         upgraded = self.guilty if self.kind == "version" else rng.choice(self.services)
         self.versions[upgraded].append(self.versions[upgraded][0] + "1")
         self.broken = self._broken(upgraded)
+        self.noisy = rng.choice(self.services)  # has more errors of other kinds
 
     def _broken(self, upgraded: str) -> tuple[str, str]:
         """The key and value of requests that fail; of a template, any may."""
@@ -155,7 +156,7 @@ class Incident:
         ids = f"{rng.randrange(10**6):x}", rng.randrange(1000)
         for service in self.services:
             yield said(service, 9, f"{self.operation} %s begins, attempt %d", *ids)
-            if rng.random() < 0.02:
+            if rng.random() < (0.08 if late and service == self.noisy else 0.02):
                 yield said(service, 17, rng.choice(_DAILY), *ids)
             if rng.random() < 0.02 or (late and rng.random() < 0.05):
                 yield said(service, 13, _BENIGN[late], *ids)

@@ -57,8 +57,8 @@ class Agent:
         )  # fmt: skip # one call
         more = [one for one in changed["patterns"] if _grew(one)]
         cause = await self._first_failure(component, more)
-        failing = await self._fields(cause["services"], level="ERROR", **now)
-        healthy = await self._fields(cause["services"], **before)
+        failing = await self._fields(cause, search=_words(cause), **now)
+        healthy = await self._fields(cause, **before)
         shared = _in_common(failing, healthy)
         return cause["services"][0], shared or f"template={cause['template']}"
 
@@ -75,9 +75,9 @@ class Agent:
                     return {**one, "services": [row["service"]]}
         return more[0]
 
-    async def _fields(self, services: list[str], **filters: str) -> dict[str, Any]:
+    async def _fields(self, cause: dict[str, Any], **filters: str) -> dict[str, Any]:
         stats = await self.ask(
-            "dewey_get_log_stats", component=services[0], fields="true",
+            "dewey_get_log_stats", component=cause["services"][0], fields="true",
             group_by="level", **filters,
         )  # fmt: skip # one call
         return stats["fields"]
@@ -95,8 +95,19 @@ def _grew(pattern: dict[str, Any]) -> bool:
 def _is_of(row: dict[str, Any], pattern: dict[str, Any]) -> bool:
     """Whether a line is of a pattern: of its logger, and said in its words."""
     same = row["service"] in pattern["services"] and row["logger"] == pattern["logger"]
-    words = re.split(r"%[a-z]|<\*>", pattern["template"])
-    return bool(same and re.fullmatch(".*".join(map(re.escape, words)), row["body"]))
+    parts = ".*".join(map(re.escape, _parts(pattern)))
+    return bool(same and re.fullmatch(parts, row["body"]))
+
+
+def _parts(pattern: dict[str, Any]) -> list[str]:
+    """What all its lines have in common, in order."""
+    return re.split(r"%[a-z]|<\*>", pattern["template"])
+
+
+def _words(pattern: dict[str, Any]) -> str:
+    """The same as a search."""
+    parts = (" ".join(re.findall(r"\w+", part)) for part in _parts(pattern))
+    return " ".join(f'"{part}"' for part in parts if part)
 
 
 def _in_common(failing: dict[str, Any], healthy: dict[str, Any]) -> str | None:
