@@ -27,7 +27,7 @@ WITH gone AS (
     INSERT INTO log_counts
         (minute, first, last, template_id, n, severity, environment, service)
     SELECT
-        minute, greatest(min(first), %s), max(last), template_id,
+        minute, least(greatest(min(first), %s), max(last)), max(last), template_id,
         sum(counted.n) - min(minutes.n), severity, environment, service
     FROM counted
     JOIN minutes USING (minute, template_id, severity, environment, service)

@@ -164,6 +164,28 @@ async def test_what_comes_and_what_is_merged_meanwhile_is_counted_right(
     check_sums(store_dsn, raced=True)
 
 
+@pytest.mark.parametrize("which", ["compact_counts", "compact_traces"])
+async def test_counts_that_are_being_merged_are_waited_for(lines, store_dsn, which):
+    start = hour(3)
+    for n in range(4):
+        lines.add(Row(f"line {n}", start + timedelta(seconds=n), trace_id=TRACE))
+        lines.add(Row("error", start + timedelta(seconds=n), severity=17))
+    values = {"since": start, "until": start + HOUR}
+    values |= {"lower": start, "upper": start + HOUR}
+    values |= {"from_id": uuid.UUID(int=0), "to_id": uuid.UUID(int=2**128 - 1)}
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with psycopg.connect(store_dsn) as connection:
+        connection.execute(sql.query(which), values, prepare=False)
+        clears = asyncio.create_task(cleared(store_dsn, Choice(hour(2), "", "INFO")))
+        while rows(store_dsn, waiting) == [(0,)]:
+            assert not clears.done()
+            await asyncio.sleep(0.02)
+        connection.commit()
+    assert (await clears).counts.levels == {"INFO": 4}
+    assert bodies(store_dsn) == {"error": 4}
+    check_sums(store_dsn)
+
+
 async def test_whole_partitions_go_as_by_retention_and_are_seen_no_more(
     lines, store_dsn, redis_url
 ):
