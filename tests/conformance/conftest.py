@@ -7,28 +7,29 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 from fix_lines import Lines, Row
-from fix_processes import Process
+from fix_processes import Process, wait_until
 
-from godot_otel import state
-from godot_otel.cli.serve import mcp
+from godot_otel import override, queue, state
 
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).parent / "godot-otel"
 NEEDED_NODE = (22, 19)
 INSTALL_SECONDS = 240
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-ALLOWED = [
-    f"--{one.name.replace('_', '-')}"
-    for one in mcp.params
-    if one.name and one.name.startswith("allow_") and one.is_flag  # type: ignore[attr-defined]
-]
-"""What a server must be told so that it lists every tool."""
+ALLOWED = ["--allow-write", "--allow-control", "--allow-clear"]
+APPLICATION = """
+import sys, godot_otel_exporter
+godot_otel_exporter.configure(service_name="payments")
+sys.stdin.read()
+"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Serving:
 
 @pytest.fixture(scope="session")
 def serving(postgres, template, valkey, tmp_path_factory) -> Iterator[Serving]:
+    """A store with lines, a server that allows all, and an application that runs."""
     name = "conformance"
     with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -106,6 +108,7 @@ def serving(postgres, template, valkey, tmp_path_factory) -> Iterator[Serving]:
     Lines(dsn).add(
         Row("card declined", severity=17, trace_id=TRACE, attributes={"order": 7}),
         Row("retrying", service="payments", severity=13, trace_id=TRACE),
+        Row("long ago", datetime.now(UTC) - timedelta(hours=3), service="old"),
     )
     environ = {
         "GODOT_POSTGRES_DSN": dsn,
@@ -116,7 +119,22 @@ def serving(postgres, template, valkey, tmp_path_factory) -> Iterator[Serving]:
     process = Process(log, *asked, "--http", "--port", "0", **environ)
     found = re.search(r"^http://\S+$", log.read_text(), re.MULTILINE)
     assert found
-    addresses = {"postgres_reader_dsn": dsn, "mcp_url": found[0]}
+    addresses = {"postgres_dsn": dsn, "postgres_reader_dsn": dsn, "mcp_url": found[0]}
     state.write(folder, {**addresses, "redis_url": environ["GODOT_REDIS_URL"]})
-    yield Serving(found[0], [str(PROGRAM), *asked], environ)
+    with _application(environ):
+        yield Serving(found[0], [str(PROGRAM), *asked], environ)
     assert process.stop() == 0
+
+
+@contextmanager
+def _application(environ: dict[str, str]) -> Iterator[None]:
+    """An application that can be told another level."""
+    producer = queue.Producer(environ["GODOT_REDIS_URL"])
+    with subprocess.Popen(
+        [sys.executable, "-c", APPLICATION],
+        env=os.environ | environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as running:  # fmt: skip # what, and how
+        wait_until(lambda: bool(override.running(producer)), "the application")
+        yield
+        running.communicate(timeout=20)  # closes stdin, which ends it
+    producer.close()

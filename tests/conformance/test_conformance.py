@@ -17,11 +17,19 @@ LIST = ["--method", "tools/list", "--strict", "--format", "json"]
 QUERY = ["--method", "tools/call", "--tool-name", "logger_query", "--tool-arg",
          "search=declined", "--format", "json", "-q"]  # fmt: skip # one call
 ERAS = ["legacy", "modern"]
-CALLS = {
+READING = {
     "logger_query": {"search": "declined"},
     "logger_get_trace": {"trace_id": "4bf92f35"},
     "dewey_get_log_stats": {},
 }
+LINE = {"component": "agent", "level": "INFO", "message": "looked into it"}
+CHANGING = {
+    "logger_log": LINE,
+    "dewey_store_logs_batch": {"logs": [LINE, LINE]},
+    "logger_set_level": {"component": "payments", "level": "DEBUG", "ttl": "5m"},
+    "logger_clear": {"component": "old", "before_time": "-2h"},
+}
+CALLS = READING | CHANGING
 """Valid arguments for each tool; one that is listed must stand here."""
 SCENARIOS = {
     "2026-07-28": [
@@ -71,36 +79,51 @@ def test_a_scenario_of_the_conformance_suite_passes(node, serving, revision, sce
     assert scenario in SKIPS or "SKIPPED" not in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-@pytest.mark.parametrize(("sdk", "revision"), [("1", None), ("2", "2026-07-28")])
-def test_a_typescript_client_calls_every_tool(node, serving, transport, sdk, revision):
-    program, *arguments = serving.command
-    server = {"command": program, "args": arguments, "env": serving.environ}
-    if transport == "http":
-        server = {"url": serving.url}
+def called(node, sdk: str, server: dict) -> dict:
+    """What a TypeScript client gets from each tool, by its name."""
     calls = [{"name": name, "arguments": CALLS[name]} for name in CALLS]
     done = node.run("call.mjs", sdk, json.dumps(server), json.dumps(calls))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["revision"] == revision
     assert {one["name"] for one in said["tools"]} == set(CALLS)
-    for name, result in zip(CALLS, said["results"], strict=True):
+    assert said["revision"] == {"1": None, "2": "2026-07-28"}[sdk]
+    return dict(zip(CALLS, said["results"], strict=True))
+
+
+def stdio(serving, **environ: str) -> dict:
+    program, *arguments = serving.command
+    env = environ or serving.environ
+    return {"command": program, "args": arguments, "env": env}
+
+
+@pytest.mark.parametrize("sdk", ["1", "2"])
+def test_a_typescript_client_calls_every_tool(node, serving, sdk):
+    results = called(node, sdk, stdio(serving))
+    for name, result in results.items():
         assert not result.get("isError"), (name, result)
         assert result["content"][0]["text"], name
-    assert "card declined" in said["results"][0]["content"][0]["text"]
+    assert "card declined" in results["logger_query"]["content"][0]["text"]
+    assert results["dewey_store_logs_batch"]["structuredContent"]["accepted"] == 2
+    assert results["logger_set_level"]["structuredContent"]["applied_to"] == 1
+    assert results["logger_clear"]["structuredContent"]["lines"] == 1
+
+
+@pytest.mark.parametrize("sdk", ["1", "2"])
+def test_over_http_a_typescript_client_without_a_token_may_read(node, serving, sdk):
+    results = called(node, sdk, {"url": serving.url})
+    for name, result in results.items():
+        assert bool(result.get("isError")) is (name in CHANGING), (name, result)
+        text = result["content"][0]["text"]
+        assert name in READING or "needs the scope logs:" in text
 
 
 def test_each_tool_says_how_to_start_a_stack_where_there_is_none(
     node, serving, tmp_path
 ):
-    program, *arguments = serving.command
-    nothing = {"GODOT_DATA_DIR": str(tmp_path)}
-    server = {"command": program, "args": arguments, "env": nothing}
-    calls = [{"name": name, "arguments": CALLS[name]} for name in CALLS]
-    done = node.run("call.mjs", "1", json.dumps(server), json.dumps(calls))
-    for result in json.loads(done.stdout)["results"]:
-        assert result["isError"]
-        assert "`godot-otel up`" in result["content"][0]["text"]
+    server = stdio(serving, GODOT_DATA_DIR=str(tmp_path))
+    for name, result in called(node, "1", server).items():
+        assert result["isError"], name
+        assert "`godot-otel up`" in result["content"][0]["text"], name
 
 
 @pytest.fixture
