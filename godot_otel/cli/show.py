@@ -114,7 +114,7 @@ def stats(counted: Stats) -> None:
     """Print counts as a table, then how full and fresh the store is."""
     names = [name for name in (*LEVELS, "UNKNOWN") if name in counted.levels]
     rows = []
-    for one in counted.components:
+    for one in counted.groups:
         seen = rfc3339(one.last_seen) if one.last_seen else "-"
         numbers = [str(one.levels.get(name, 0)) for name in names]
         name = plain(one.name)  # hostile ones are long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,41 +13,49 @@ from godot_otel import query
 from godot_otel.query import sanitize
 
 BUDGET = 40_000  # characters of a result; clients cut or set aside more than 50,000
-_RESERVED = 4_000  # of them for header, footer and hints
+ROOM = BUDGET - 4_000  # of them for rows; the rest for header, footer and hints
 _NAME_MAX = 80
-_ROW_MAX = BUDGET - _RESERVED - 2_000
-
-_FILTER_NAMES = {"since": "start_time", "until": "end_time"}
+_ROW_MAX = ROOM - 2_000
 
 
 def lines_text(page: query.Page, *, max_chars: int, order: str) -> str:
     """The answer of logger_query."""
-    rows, cut = whole_rows((_row(one, max_chars) for one in page.lines), 1)
-    cursor = page.cursor_after(page.lines[len(rows) - 1]) if cut else page.next_cursor
-    hints = [*_stopped(page), *(sanitize.line(note) for note in page.notes)]
-    hints += _next_steps(page.lines[: len(rows)])
-    if not rows:
+    shown, rows, cut = _whole(page, [_row(one, max_chars) for one in page.lines])
+    cursor = page.cursor_after(shown[-1]) if cut else page.next_cursor
+    hints = [*stopped(page.searched_to), *notes(page.notes)]
+    hints += [*_next_steps(shown), *_shortened(shown, max_chars)]
+    if not rows and not page.follows:
         hints.append("Next: dewey_get_log_stats() names components, or start_time=-1d")
-    footer = _footer(len(rows), cursor, cut)
-    return "\n".join(
-        [header(page, order), *marked(rows), footer, page.ingest.sentence(), *hints]
-    )
+    foot = footer(len(rows), cursor, cut)
+    head = header(page.window(), page.given, order)
+    if page.follows:
+        head = f"following what is stored  {filters_text(page.given)}"
+    return "\n".join([head, *marked(rows), foot, page.ingest.sentence(), *hints])
+
+
+def whole_line(page: query.Page, offset: int) -> tuple[str, int | None]:
+    """One line with all its text from *offset* on, and where the rest begins."""
+    whole = _row(page.lines[0], sys.maxsize)
+    text, left = whole[offset : offset + _ROW_MAX], len(whole) - offset - _ROW_MAX
+    end = offset + _ROW_MAX if left > 0 else None
+    said = f"characters {offset} to {offset + len(text)} of {len(whole)}"
+    return "\n".join([f"one line, {said}", *marked([text])]), end
 
 
 def lines_json(page: query.Page) -> str:
     """The same lines as one JSON object, in the shape every door shares."""
     now = datetime.now(UTC)
     shaped = (_fitting(sanitize.value(one.as_json(now))) for one in page.lines)
-    rows, cut = whole_rows(map(_dumps, shaped), 1)
-    cursor = page.cursor_after(page.lines[len(rows) - 1]) if cut else page.next_cursor
+    shown, rows, cut = _whole(page, [dumps(one) for one in shaped])
+    cursor = page.cursor_after(shown[-1]) if cut else page.next_cursor
     rest = {
         "next_cursor": cursor,
         "window": page.window(),
-        "truncated": cursor is not None,
+        "truncated": cut or (cursor is not None and not page.follows),
         "ingest": sanitize.value(page.ingest.as_json()),
-        "notes": sanitize.value(page.notes) + _stopped(page),
+        "notes": sanitize.value(page.notes) + stopped(page.searched_to),
     }
-    return f'{{"rows":[{",".join(rows)}],{_dumps(rest)[1:]}'
+    return f'{{"rows":[{",".join(rows)}],{dumps(rest)[1:]}'
 
 
 def trace_text(found: query.TraceLines, *, max_chars: int) -> str:
@@ -60,54 +69,73 @@ def trace_text(found: query.TraceLines, *, max_chars: int) -> str:
                 "Next: logger_query(level=ERROR) lists lines with their trace ids",
             ]
         )
-    rows, cut = whole_rows((_row(one, max_chars, trace.first) for one in page.lines), 1)
+    rows, cut = whole_rows(_row(one, max_chars, trace.first) for one in page.lines)
     cursor = page.cursor_after(page.lines[len(rows) - 1]) if cut else page.next_cursor
     facts = trace.as_json()
     head = (
         f"trace {trace.id}  {facts['start']}  {facts['duration_ms']} ms"
         f"  lines {trace.lines} ({len(rows)} shown)  errors {trace.errors}"
     )
-    components = ", ".join(_name(one) for one in trace.components[:50])
+    components = ", ".join(name(one) for one in trace.components[:50])
     inside = [f"components: {components}"]
     if found.first_error:
         inside.append("first error: " + _row(found.first_error, max_chars, trace.first))
-    hints = [*_stopped(page), *(sanitize.line(note) for note in page.notes)]
-    footer = _footer(len(rows), cursor, cut)
+    hints = [*stopped(page.searched_to), *notes(page.notes)]
+    hints += _shortened(page.lines[: len(rows)], max_chars)
+    foot = footer(len(rows), cursor, cut)
     return "\n".join(
-        [head, *marked([*inside, *rows]), footer, page.ingest.sentence(), *hints]
+        [head, *marked([*inside, *rows]), foot, page.ingest.sentence(), *hints]
     )
 
 
 def trace_json(found: query.TraceLines) -> str:
     """The same as one JSON object."""
     trace = sanitize.value(found.trace.as_json()) if found.trace else None
-    return f'{{"trace":{_dumps(trace)},{lines_json(found.page)[1:]}'
+    return f'{{"trace":{dumps(trace)},{lines_json(found.page)[1:]}'
 
 
-def header(page: query.Page, order: str) -> str:
-    """The effective window and filters."""
-    window = page.window()
+def header(window: dict[str, Any], given: dict[str, str], order: str) -> str:
+    """The effective window, the order and the filters."""
     said = f"window {window['since'] or 'all that is kept'} .. {window['until']}"
+    if "since" not in given and "trace_id" not in given and window["since"]:
+        said += " (default start_time=-1h)"
+    return f"{said}  order {order}  {filters_text(given)}"
+
+
+def filters_text(given: dict[str, str]) -> str:
+    """The filters as they were asked for, without the window."""
     filters = [
-        f"{_FILTER_NAMES.get(name, name)}={sanitize.line(value)[:200]!r}"
-        for name, value in page.given.items()
+        f"{name}={sanitize.line(value)[:200]!r}"
+        for name, value in given.items()
         if name not in ("since", "until")
     ]
-    if "since" not in page.given and "trace_id" not in page.given:
-        said += " (default start_time=-1h)"
-    return f"{said}  order {order}  filters {' '.join(filters) or 'none'}"
+    return f"filters {' '.join(filters) or 'none'}"
 
 
-def whole_rows(texts: Iterable[str], separator: int) -> tuple[list[str], bool]:
-    """As many whole rows as the budget holds; whether some were left out."""
+def whole_rows(texts: Iterable[str], room: int = ROOM) -> tuple[list[str], bool]:
+    """As many whole rows as there is room for; whether some were left out."""
     rows: list[str] = []
-    left = BUDGET - _RESERVED
     for text in texts:
-        left -= len(text) + separator
-        if left < 0:
+        room -= len(text) + 1
+        if room < 0:
             return rows, True
         rows.append(text)
     return rows, False
+
+
+def _whole(
+    page: query.Page, texts: list[str]
+) -> tuple[list[query.Line], list[str], bool]:
+    """The lines that the budget holds, with their rows; those around a line, from it
+    outwards."""
+    places = list(range(len(texts)))
+    if page.around is not None:
+        seqs = [one.seq for one in page.lines]
+        middle = seqs.index(page.around)
+        places.sort(key=lambda place: abs(place - middle))
+    rows, cut = whole_rows(texts[place] for place in places)
+    shown = sorted(places[: len(rows)])
+    return [page.lines[n] for n in shown], [texts[n] for n in shown], cut
 
 
 def marked(rows: list[str]) -> list[str]:
@@ -125,21 +153,31 @@ def _row(one: query.Line, max_chars: int, start: datetime | None = None) -> str:
     else:
         when = f"+{(one.time - start) / timedelta(milliseconds=1):.1f}ms"
         trace = one.span_id or "-"
-    body = sanitize.shorten(sanitize.line(one.body), max_chars)
-    parts = [when, one.level or "-", _name(one.service), _name(one.logger), trace, body]
-    if one.failure:
-        parts.append(sanitize.shorten(sanitize.line(one.failure), max_chars))
-    if told := one.told:
-        attributes = sanitize.line(_dumps(sanitize.value(told)))
+    body, failure, attributes, stack = _texts(one)
+    parts = [when, one.level or "-", name(one.service), name(one.logger), trace]
+    parts += [f"#{one.seq}", sanitize.shorten(body, max_chars)]
+    if failure:
+        parts.append(sanitize.shorten(failure, max_chars))
+    if attributes:
         parts.append(sanitize.shorten(attributes, max_chars))
-    if one.stack:  # what failed is said at its end
-        stack = sanitize.shorten_front(sanitize.line(one.stack), max_chars)
-        parts.append(f"stack: {stack}")
-    return " ".join(parts)
+    if stack:  # what failed is said at its end
+        parts.append(f"stack: {sanitize.shorten_front(stack, max_chars)}")
+    row = " ".join(parts)
+    return row if max_chars == sys.maxsize else sanitize.shorten(row, _ROW_MAX)
 
 
-def _name(text: str) -> str:
-    return sanitize.shorten(sanitize.line(text), _NAME_MAX) or "-"
+def _texts(one: query.Line) -> list[str]:
+    """What of a line may be long, cleaned: body, failure, attributes, stack."""
+    told = one.told
+    attributes = sanitize.line(dumps(sanitize.value(told))) if told else ""
+    rest = (one.body, one.failure, one.stack)
+    body, failure, stack = (sanitize.line(text) for text in rest)
+    return [body, failure, attributes, stack]
+
+
+def name(text: str, most: int = _NAME_MAX) -> str:
+    """A name on a row: clean, short, and never nothing."""
+    return sanitize.shorten(sanitize.line(text), most) or "-"
 
 
 def _fitting(row: dict[str, Any]) -> dict[str, Any]:
@@ -155,24 +193,31 @@ def _fitting(row: dict[str, Any]) -> dict[str, Any]:
         lambda: {"body": sanitize.shorten(row["body"], 1_000), "attributes": {}},
     )
     for step in steps:
-        if len(_dumps(row)) <= _ROW_MAX:
+        if len(dumps(row)) <= _ROW_MAX:
             break
         row = {**row, **step()}
     return row
 
 
-def _footer(rows: int, cursor: str | None, cut: bool) -> str:
-    said = f"rows={rows} more={'yes' if cursor else 'no'}"
+def footer(rows: int, cursor: str | None, cut: bool) -> str:
+    """How many rows there are, and how to go on."""
+    said = f"rows={rows} more={'yes' if cursor or cut else 'no'}"
     if cut:
         said += f" (cut at whole rows: a result holds {BUDGET} characters)"
     return f"{said} next_cursor={cursor}" if cursor else said
 
 
-def _stopped(page: query.Page) -> list[str]:
-    if page.searched_to is None:
+def stopped(searched_to: datetime | None) -> list[str]:
+    """Say where a long search stopped."""
+    if searched_to is None:
         return []
-    when = query.rfc3339(page.searched_to, 0)
+    when = query.rfc3339(searched_to, 0)
     return [f"searched as far as {when}; next_cursor goes on from there"]
+
+
+def notes(said: list[str]) -> list[str]:
+    """Sentences of ours, which may name what somebody else named."""
+    return [sanitize.shorten(sanitize.line(note), 1000) for note in said]
 
 
 def _next_steps(lines: list[query.Line]) -> list[str]:
@@ -183,5 +228,14 @@ def _next_steps(lines: list[query.Line]) -> list[str]:
     return [f'Next: logger_get_trace(trace_id="{worst.trace_id}")']
 
 
-def _dumps(value: Any) -> str:
+def _shortened(lines: list[query.Line], max_chars: int) -> list[str]:
+    """How to see a line whole; not read off the rows, which may imitate it."""
+    for one in lines:
+        if any(len(text) > max_chars for text in _texts(one)):
+            return [f"A line whole: logger_query(around={one.seq}, limit=1)"]
+    return []
+
+
+def dumps(value: Any) -> str:
+    """JSON without blanks."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -23,7 +23,7 @@ from godot_otel.errors import GodotError
 from godot_otel.mcp.authority import Authority
 from godot_otel.query import sanitize
 
-DEADLINE = 25.0  # seconds; the store's own statement timeout is below it
+DEADLINE = 40.0  # seconds; a statement's timeout and a follower's wait are below it
 _RENAMED = {"since:": "start_time:", "until:": "end_time:", "trace id:": "trace_id:"}
 
 READS = ToolAnnotations(

@@ -5,36 +5,41 @@
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context
-from pydantic import BaseModel, Field
+from mcp.types import CallToolResult, TextContent
+from pydantic import Field
 
 from godot_otel import query
-from godot_otel.mcp import render
-from godot_otel.query import sanitize
+from godot_otel.mcp import render, render_patterns, render_stats, render_traces
 
 Store = Context[query.Reader, Any]
-Format = Annotated[
-    Literal["text", "json"], Field(description="text for reading, json for programs")
-]
+Format = Literal["text", "json"]
 TraceId = Annotated[
     str,
-    Field(description="32 hex digits, their first 8 or more, or a traceparent"),
+    Field(description="32 hex digits, the first 8 or more, or a traceparent"),
 ]
-Component = Annotated[
-    str, Field(description="service name; a trailing * matches its beginning")
-]
+Component = Annotated[str, Field(description="service name; trailing * = prefix")]
 Level = Annotated[
-    str,
-    Field(description="minimum: TRACE, DEBUG, INFO, WARN, ERROR or FATAL"),
+    str, Field(description="minimum: TRACE, DEBUG, INFO, WARN, ERROR, FATAL")
 ]
 Start = Annotated[
-    str,
-    Field(description="ISO 8601 with a zone, or -15m, -2h, -7d; default -1h"),
+    str, Field(description="ISO 8601 with a zone, or -15m, -2h, -7d; default -1h")
 ]
-End = Annotated[str, Field(description="like start_time; default now")]
+End = Annotated[str, Field(description="like start_time")]
+Search = Annotated[
+    str,
+    Field(description='whole words, all of them, any case; "quoted" = in a row'),
+]
+Where = Annotated[
+    tuple[str, ...],
+    Field(
+        description="up to 8 on attributes: key=value key!=value key~regex key>n"
+        " key<n 'key exists'; body~regex: the line itself"
+    ),
+]
+Logger = Annotated[str, Field(description="trailing * = prefix")]
 Cursor = Annotated[str, Field(description="next_cursor of the page before")]
 MaxChars = Annotated[
-    int,
-    Field(ge=20, le=10_000, description="text format: characters of a line's body"),
+    int, Field(ge=20, le=10_000, description="text: characters of a body")
 ]
 
 
@@ -45,18 +50,9 @@ async def logger_query(
     level: Level = "",
     start_time: Start = "",
     end_time: End = "now",
-    search: Annotated[
-        str,
-        Field(description='whole words, all of them, any case; "quoted" in a row'),
-    ] = "",
-    where: Annotated[
-        tuple[str, ...],
-        Field(
-            description="up to 8 conditions on attributes: key=value key!=value"
-            " key~regex key>n key<n 'key exists'; body~regex: the line itself"
-        ),
-    ] = (),
-    logger: Annotated[str, Field(description="logger name; trailing * allowed")] = "",
+    search: Search = "",
+    where: Where = (),
+    logger: Logger = "",
     environment: str = "",
     version: str = "",
     limit: Annotated[int, Field(ge=1, le=query.MAX_LIMIT)] = 50,
@@ -66,12 +62,22 @@ async def logger_query(
     cursor: Cursor = "",
     max_chars: MaxChars = 300,
     format: Format = "text",
+    around: Annotated[
+        int,
+        Field(ge=0, description="#seq of a line: its neighbours of the same process"),
+    ] = 0,
+    follow: Annotated[
+        bool, Field(description="wait for lines yet to come; go on with cursor")
+    ] = False,
+    wait_s: Annotated[float, Field(ge=0, le=query.MAX_WAIT)] = 10,
 ) -> str:
     """Find log lines by time, component, level, words or attributes.
 
     Without trace_id the last hour is searched; with one, everything that is kept. For
-    one request across services use logger_get_trace; for counts dewey_get_log_stats.
-    A cut answer ends with next_cursor: repeat the same filters with cursor to go on.
+    one request across services use logger_get_trace, for what kinds of lines there are
+    logger_patterns, for counts dewey_get_log_stats. A cut answer ends with next_cursor:
+    repeat the same filters with cursor to go on. around=SEQ with limit=1 shows one
+    line whole.
     """
     filters = query.parse(
         trace_id=trace_id,
@@ -84,12 +90,36 @@ async def logger_query(
         logger=logger,
         environment=environment,
         version=version,
+        default_since="" if around or follow else "-1h",
     )
     reader = ctx.request_context.lifespan_context
-    page = await query.logs(reader, filters, limit=limit, order=order, cursor=cursor)
+    if follow:
+        if around:
+            raise query.FilterError("around: not together with follow")
+        page = await query.follow(
+            reader, filters, wait=wait_s, limit=limit, cursor=cursor
+        )
+        order = "oldest"
+    elif around:
+        page = await query.around(reader, filters, around, limit=limit)
+        if limit == 1 and format == "text":
+            return _part(page, around, cursor)
+        if cursor:
+            raise query.FilterError("cursor: around has none; raise limit")
+        order = "oldest"
+    else:
+        page = await query.logs(
+            reader, filters, limit=limit, order=order, cursor=cursor
+        )
     if format == "json":
         return render.lines_json(page)
     return render.lines_text(page, max_chars=max_chars, order=order)
+
+
+def _part(page: query.Page, seq: int, cursor: str) -> str:
+    text, end = render.whole_line(page, query.part_offset(seq, cursor))
+    rest = None if end is None else query.part_cursor(seq, end)
+    return f"{text}\n{render.footer(1, rest, False)}"
 
 
 async def logger_get_trace(
@@ -104,7 +134,8 @@ async def logger_get_trace(
 ) -> str:
     """Show one trace: the lines of all its services in time order, with offsets.
 
-    Needs no time window. To filter the lines further use logger_query(trace_id=...).
+    Needs no time window. Without an id use logger_find_traces; to filter the lines
+    further, logger_query(trace_id=...).
     """
     filters = query.parse(trace_id=trace_id, span_id=span_id, level=level)
     if filters.trace is None:
@@ -116,63 +147,151 @@ async def logger_get_trace(
     return render.trace_text(found, max_chars=max_chars)
 
 
-class Window(BaseModel):
-    """The minutes that were counted."""
+async def logger_find_traces(
+    ctx: Store,
+    component: Component = "",
+    level: Level = "",
+    start_time: Start = "-1h",
+    end_time: End = "now",
+    search: Search = "",
+    where: Where = (),
+    logger: Logger = "",
+    environment: str = "",
+    version: str = "",
+    min_duration_ms: Annotated[float, Field(ge=0)] = 0,
+    sort: Literal["recent", "slowest", "errors"] = "recent",
+    limit: Annotated[int, Field(ge=1, le=200)] = 20,
+    cursor: Cursor = "",
+    format: Format = "text",
+) -> str:
+    """Find traces with a line that matches: start, duration, errors, first error.
 
-    since: str | None
-    until: str
+    level="ERROR" or sort="errors" finds requests that failed. Then show one with
+    logger_get_trace. For single lines use logger_query.
+    """
+    filters = query.parse(
+        component=component,
+        level=level,
+        since=start_time,
+        until=end_time,
+        search=search,
+        where=where,
+        logger=logger,
+        environment=environment,
+        version=version,
+    )
+    page = await query.traces(
+        ctx.request_context.lifespan_context,
+        filters,
+        sort=sort,
+        min_duration_ms=min_duration_ms,
+        limit=limit,
+        cursor=cursor,
+    )
+    if format == "json":
+        return render_traces.traces_json(page)
+    return render_traces.traces_text(page, sort=sort)
 
 
-class ComponentCounts(BaseModel):
-    """One service in the window."""
+async def logger_patterns(
+    ctx: Store,
+    component: Component = "",
+    level: Level = "WARN",
+    start_time: Start = "-1h",
+    end_time: End = "now",
+    compare_to: Annotated[
+        str, Field(description="previous, -1d (as long ago), or version:1.4.2")
+    ] = "",
+    search: Search = "",
+    where: Where = (),
+    logger: Logger = "",
+    environment: str = "",
+    version: str = "",
+    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    format: Format = "text",
+) -> str:
+    """Say what kinds of lines there are: count, share, services, first and last seen.
 
-    name: str
-    levels: dict[str, int]
-    last_seen: str | None
-
-
-class IngestState(BaseModel):
-    """The way into the store; null: could not be asked."""
-
-    queue_depth: int | None
-    queue_bytes: int | None
-    capacity: int | None
-    oldest_lag_s: float | None
-    dropped_by_reason: dict[str, int]
-    last_stored: str | None
-
-
-class StorageState(BaseModel):
-    """What the store holds."""
-
-    partitions: int
-    bytes: int
-    oldest: str | None
-    retention_days: int
-
-
-class LogStats(BaseModel):
-    """Counts of a window, and the state of queue and store."""
-
-    window: Window
-    levels: dict[str, int]
-    components: list[ComponentCounts]
-    omitted_components: int
-    ingest: IngestState
-    storage: StorageState
-    notes: list[str]
+    Something broke? compare_to="previous" puts first what is new, gone, or x times as
+    frequent. Each has a trace id for logger_get_trace. For the lines themselves use
+    logger_query, for totals dewey_get_log_stats.
+    """
+    filters = query.parse(
+        component=component,
+        level=level,
+        since=start_time,
+        until=end_time,
+        search=search,
+        where=where,
+        logger=logger,
+        environment=environment,
+        version=version,
+    )
+    found = await query.patterns(
+        ctx.request_context.lifespan_context,
+        filters,
+        compare_to=compare_to,
+        limit=limit,
+    )
+    if format == "json":
+        return render_patterns.patterns_json(found)
+    return render_patterns.patterns_text(found)
 
 
 async def dewey_get_log_stats(
     ctx: Store,
     component: Component = "",
+    level: Level = "",
     start_time: Start = "-1h",
     end_time: End = "now",
-) -> LogStats:
+    search: Search = "",
+    where: Where = (),
+    logger: Logger = "",
+    environment: str = "",
+    version: str = "",
+    group_by: Annotated[
+        str,
+        Field(
+            description="service, level, template, environment, version, or an"
+            " attribute's key"
+        ),
+    ] = "",
+    bucket: Annotated[
+        str, Field(description="also over time: 1m, 5m, 1h, or auto")
+    ] = "",
+    fields: Annotated[
+        str,
+        Field(
+            description="true: the newest lines' attributes and their top values; a"
+            " key: all of its"
+        ),
+    ] = "",
+) -> Annotated[CallToolResult, dict[str, Any]]:
     """Count lines by level and component, and say how full and fresh the store is.
 
-    Start here: it names the components that logger_query(component=...) can ask for.
+    Start here: it names the components that the others can ask for. For what the lines
+    say use logger_patterns.
     """
-    filters = query.parse(component=component, since=start_time, until=end_time)
-    counted = await query.stats(ctx.request_context.lifespan_context, filters)
-    return LogStats.model_validate(sanitize.value(counted.as_json()))
+    filters = query.parse(
+        component=component,
+        level=level,
+        since=start_time,
+        until=end_time,
+        search=search,
+        where=where,
+        logger=logger,
+        environment=environment,
+        version=version,
+    )
+    counted = await query.stats(
+        ctx.request_context.lifespan_context,
+        filters,
+        group_by=group_by,
+        bucket=bucket,
+        fields=fields,
+    )
+    answer = render_stats.stats_answer(counted)
+    return CallToolResult(
+        content=[TextContent(type="text", text=render.dumps(answer))],
+        structured_content=answer,
+    )

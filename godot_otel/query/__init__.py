@@ -6,6 +6,7 @@ it. Every answer says its window, whether it was cut, how to go on, and how fres
 
 from __future__ import annotations
 
+from godot_otel.query.around import around, part_cursor, part_offset
 from godot_otel.query.filters import (
     LEVELS,
     Condition,
@@ -14,30 +15,30 @@ from godot_otel.query.filters import (
     Text,
     parse,
 )
+from godot_otel.query.follow import MAX_WAIT, follow
 from godot_otel.query.freshness import Ingest
 from godot_otel.query.line import Line, age, rfc3339
 from godot_otel.query.logs import MAX_LIMIT, Page, logs
+from godot_otel.query.patterns import Pattern, Patterns, patterns
 from godot_otel.query.reader import Reader, TooSlowError
-from godot_otel.query.stats import Stats, stats
+from godot_otel.query.stats import Group, Stats, stats
 from godot_otel.query.tail import Tail, logs_after
-from godot_otel.query.traces import (
-    Trace,
-    TraceLines,
-    Traces,
-    last_trace,
-    trace,
-    traces,
-)
+from godot_otel.query.trace import Trace, TraceLines, trace
+from godot_otel.query.traces import Traces, last_trace, traces
 
 __all__ = [
     "LEVELS",
     "MAX_LIMIT",
+    "MAX_WAIT",
     "Condition",
     "FilterError",
     "Filters",
+    "Group",
     "Ingest",
     "Line",
     "Page",
+    "Pattern",
+    "Patterns",
     "Reader",
     "Stats",
     "Tail",
@@ -47,10 +48,15 @@ __all__ = [
     "TraceLines",
     "Traces",
     "age",
+    "around",
+    "follow",
     "last_trace",
     "logs",
     "logs_after",
     "parse",
+    "part_cursor",
+    "part_offset",
+    "patterns",
     "rfc3339",
     "stats",
     "trace",

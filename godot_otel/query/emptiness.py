@@ -6,6 +6,7 @@ import difflib
 from datetime import datetime
 
 from godot_otel import store
+from godot_otel.query import sanitize
 from godot_otel.query.clauses import Clauses, name_clause
 from godot_otel.query.filters import Filters
 from godot_otel.query.freshness import Ingest
@@ -14,6 +15,7 @@ from godot_otel.query.reader import fetch
 
 _NEAR = 3
 _KNOWN_MAX = 5000
+_NAME_MAX = 80  # characters shown of a name that anybody may have given
 
 
 async def why_empty(
@@ -88,7 +90,8 @@ async def _unknown_names(connection: store.Connection, filters: Filters) -> list
         ):
             continue
         near = difflib.get_close_matches(wanted, known, _NEAR, 0.5)
-        hint = f", did you mean {' or '.join(map(repr, near))}?" if near else ""
+        shown = (sanitize.shorten(sanitize.line(one), _NAME_MAX) for one in near)
+        hint = f", did you mean {' or '.join(map(repr, shown))}?" if near else ""
         notes.append(f"no such {title}: {name!r}{hint}")
     return notes
 

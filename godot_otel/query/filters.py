@@ -137,12 +137,10 @@ def parse(
         "where": "\0".join(where),
     }  # fmt: skip # a name beside its value
     for name, value in given.items():
-        if "\0" in value and name != "where":
-            raise FilterError(f"{name}: a NUL character is in no stored line")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise FilterError(f"{name}: it is not valid Unicode")
-        if len(value) > MAX_TEXT * (MAX_CONDITIONS if name == "where" else 1):
-            raise FilterError(f"{name}: longer than {MAX_TEXT} characters")
+        if name == "where":
+            check_text(name, value.replace("\0", " "), MAX_TEXT * MAX_CONDITIONS)
+        else:
+            check_text(name, value)
     start = since.strip() or ("" if trace_id.strip() else default_since)
     filters = Filters(
         trace=trace_ids(trace_id) if trace_id.strip() else None,
@@ -161,6 +159,20 @@ def parse(
     if filters.since and filters.until and filters.since >= filters.until:
         raise FilterError("since: is not before until; the window is empty")
     return filters
+
+
+def check_text(name: str, value: str, most: int = MAX_TEXT) -> None:
+    """Return when a text can be compared with what is stored.
+
+    Raises:
+        FilterError: it cannot; the message says why.
+    """
+    if "\0" in value:
+        raise FilterError(f"{name}: a NUL character is in no stored line")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise FilterError(f"{name}: it is not valid Unicode")
+    if len(value) > most:
+        raise FilterError(f"{name}: longer than {MAX_TEXT} characters")
 
 
 def _end(text: str, now: datetime) -> datetime | None:

@@ -20,7 +20,7 @@ from godot_otel.query.slices import MICROSECOND, Slice
 
 # Chunks read by one statement: one first, which fills a page of frequent words, then
 # more. Without a first look in SQL every row of a chunk travels, so fewer.
-_FIRST, _MANY, _MANY_UNSEEN = 1, 16, 4
+_FIRST, MANY, MANY_UNSEEN = 1, 16, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ async def search_slice(
 
     *clauses* bound the rows to the slice; *entries* must all be in a chunk's filter.
     """
-    chunks = await _candidates(connection, piece, entries, newest=newest)
+    chunks = await candidates(connection, piece, entries, newest=newest)
     look = text_clauses(text)
     pending: list[Line] = []
-    for group, left in _groups(chunks, _MANY if look.texts else _MANY_UNSEEN):
+    for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
         lines = await _read(connection, group, clauses, look)
         pending += (one for one in lines if matches(text, one.body, one.attributes))
         pending.sort(key=lambda one: one.position, reverse=newest)
@@ -62,7 +62,7 @@ async def search_slice(
     yield pending, Position(piece.lower if newest else piece.upper)
 
 
-async def _candidates(
+async def candidates(
     connection: store.Connection, piece: Slice, entries: list[str], *, newest: bool
 ) -> list[Chunk]:
     """The chunks of a slice whose filters do not deny a match, in reading order."""
@@ -80,7 +80,7 @@ async def _candidates(
     return [Chunk(*row) for row in rows]
 
 
-def _groups(
+def groups(
     chunks: list[Chunk], many: int
 ) -> Iterator[tuple[list[Chunk], Chunk | None]]:
     """Cut into groups, each with the first chunk after it."""
@@ -91,18 +91,24 @@ def _groups(
         start, size = end, min(size * 4, many)
 
 
-async def _read(
-    connection: store.Connection, chunks: list[Chunk], clauses: Clauses, look: Clauses
-) -> list[Line]:
-    """Read the rows of chunks, by time and by seq: the planner takes the cheaper."""
+def inside(chunks: list[Chunk]) -> Clauses:
+    """The rows of chunks, by time and by seq: the planner takes the cheaper."""
     arms = Clauses()
     for chunk in chunks:
         arms.add(
-            "l.time BETWEEN %s AND %s AND l.seq BETWEEN %s AND %s",
+            "(l.time BETWEEN %s AND %s AND l.seq BETWEEN %s AND %s)",
             chunk.time_first, chunk.time_last, chunk.seq_first, chunk.seq_last,
         )  # fmt: skip # two pairs
-    either = " OR ".join(f"({arm})" for arm in arms.texts)
-    parts = ["SELECT", COLUMNS, "FROM logs AS l WHERE", str(clauses)]
-    statement = " ".join([*parts, f"AND ({either}) AND", str(look)])
-    values = [*clauses.values, *arms.values, *look.values]
-    return [Line.of(row) for row in await fetch(connection, statement, values)]
+    either = Clauses()
+    either.add(f"({' OR '.join(arms.texts)})", *arms.values)
+    return either
+
+
+async def _read(
+    connection: store.Connection, chunks: list[Chunk], clauses: Clauses, look: Clauses
+) -> list[Line]:
+    rows = Clauses()
+    for part in (clauses, inside(chunks), look):
+        rows.extend(part)
+    statement = " ".join(["SELECT", COLUMNS, "FROM logs AS l WHERE", str(rows)])
+    return [Line.of(row) for row in await fetch(connection, statement, rows.values)]

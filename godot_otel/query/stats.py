@@ -1,29 +1,45 @@
-"""How many lines of which level from whom: from the rollups, never from rows."""
+"""How many lines, by level, by whom, over time: from the rollups where they suffice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from godot_otel import store
-from godot_otel.query.clauses import Clauses, name_clause
+from godot_otel.query.counts import Count, Counted, count
+from godot_otel.query.dictionary import Resource, Template, resources, templates
 from godot_otel.query.emptiness import why_empty
-from godot_otel.query.filters import LEVELS, FilterError, Filters, level_name
+from godot_otel.query.fields import Fields, as_text, sample_fields
+from godot_otel.query.filters import (
+    LEVELS,
+    FilterError,
+    Filters,
+    check_text,
+    level_name,
+)
 from godot_otel.query.freshness import Ingest, ingest
+from godot_otel.query.histogram import Histogram, histogram, width
 from godot_otel.query.line import rfc3339
-from godot_otel.query.reader import Reader, fetch
-from godot_otel.query.slices import Slice, slices
+from godot_otel.query.reader import Reader
+from godot_otel.query.storage import Storage, storage
 
-MAX_COMPONENTS = 50
-_PARTITIONS_A_STATEMENT = 12  # so that a wide window never holds many locks at once
-_USABLE = {"component", "environment", "level", "since", "until"}
-_MINUTE = timedelta(minutes=1)
+MAX_GROUPS = 50
+NONE = "(none)"
+"""The group of lines without a version or without the attribute."""
+_USABLE = {
+    "component", "logger", "environment", "version", "level", "since", "until",
+    "search", "where",
+}  # fmt: skip # names of filters
+_BY: dict[str, tuple[str, ...]] = {
+    "service": ("service",), "level": ("level",), "template": ("template",),
+    "environment": ("environment",), "version": ("resource",),
+}  # fmt: skip # what lines are grouped by, and what is counted for it
 
 
 @dataclass(slots=True)
-class Component:
-    """What one service wrote in the window."""
+class Group:
+    """The lines of one service, template, version, or value of an attribute."""
 
     name: str
     levels: dict[str, int] = field(default_factory=dict)
@@ -34,153 +50,209 @@ class Component:
         """All levels together."""
         return sum(self.levels.values())
 
+    def add(self, level: str, count: Count) -> None:
+        """Take lines of one level in."""
+        self.levels[level] = self.levels.get(level, 0) + count.lines
+        self.last_seen = max(self.last_seen or count.last, count.last)
 
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """What the store holds and for how long."""
-
-    partitions: int
-    bytes: int
-    oldest: datetime | None
-    retention_days: int
+    def as_json(self) -> dict[str, Any]:
+        """The shape that every door gives."""
+        return {
+            "name": self.name,
+            "levels": self.levels,
+            "last_seen": rfc3339(self.last_seen) if self.last_seen else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of a window of whole minutes."""
+    """Counts of a window, of whole minutes where the rollups answer."""
 
     since: datetime | None
     until: datetime | None
     levels: dict[str, int]
-    components: list[Component]
+    group_by: str
+    groups: list[Group]
     omitted: int
-    """How many components more there are, with fewer lines than those listed."""
+    """How many groups more there are, with fewer lines than those listed."""
+    histogram: Histogram | None
+    fields: Fields | None
     ingest: Ingest
     storage: Storage
     notes: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that every door gives."""
-        return {
+        """The shape that every door gives; services are called components."""
+        service = self.group_by == "service"
+        grouped = {} if service else {"group_by": self.group_by}
+        answer = {
             "window": {
                 "since": rfc3339(self.since) if self.since else None,
                 "until": rfc3339(self.until) if self.until else "now",
             },
             "levels": self.levels,
-            "components": [
-                {
-                    "name": one.name,
-                    "levels": one.levels,
-                    "last_seen": rfc3339(one.last_seen) if one.last_seen else None,
-                }
-                for one in self.components
+            **grouped,
+            "components" if service else "groups": [
+                one.as_json() for one in self.groups
             ],
-            "omitted_components": self.omitted,
+            "omitted_components" if service else "omitted_groups": self.omitted,
+        }
+        if self.histogram:
+            answer["histogram"] = self.histogram.as_json()
+        if self.fields:
+            answer["fields"] = self.fields.as_json()
+        return {
+            **answer,
             "ingest": self.ingest.as_json(),
-            "storage": {
-                "partitions": self.storage.partitions,
-                "bytes": self.storage.bytes,
-                "oldest": rfc3339(self.storage.oldest) if self.storage.oldest else None,
-                "retention_days": self.storage.retention_days,
-            },
+            "storage": self.storage.as_json(),
             "notes": self.notes,
         }
 
 
-async def stats(reader: Reader, filters: Filters) -> Stats:
-    """Count lines by level and component; minutes count whole.
+async def stats(
+    reader: Reader,
+    filters: Filters,
+    *,
+    group_by: str = "service",
+    bucket: str = "",
+    fields: str = "",
+) -> Stats:
+    """Count lines by level and *group_by*; with *bucket* also over time.
+
+    *group_by* is service, level, template, environment, version, or an attribute's
+    key. *bucket* is a width, or ``auto``. *fields* is ``true`` for the keys that
+    lines have, or a key for its values.
 
     Raises:
-        FilterError: a filter is not one that counts are kept by.
+        FilterError: one of these is none, or a filter is not one for counts.
     """
-    if more := sorted(set(filters.given) - _USABLE):
-        raise FilterError(f"{more[0]}: counts are not kept by this; ask for lines")
+    by_level = group_by.strip() in ("", "level")
+    group_by = group_by.strip() or "service"
+    _check(filters, group_by, fields)
+    assert filters.since is not None
+    since, end = filters.since, filters.until or datetime.now(UTC)
+    wide = width(bucket, since, end) if bucket.strip() else None
     async with reader.connection() as connection:
-        counted = await _count(connection, filters)
-        facts = await ingest(reader, connection, filters.since)
-        storage = await _storage(connection)
-        notes = []
-        if not counted:
-            notes = await why_empty(
-                connection, filters, filters.since, filters.until, facts
-            )
-    ranked = sorted(counted, key=lambda one: (-one.lines, one.name))
-    totals: dict[str, int] = {}
-    for component in ranked:
-        _merge(totals, component.levels)
+        counted = await count(
+            connection,
+            filters,
+            (*_BY.get(group_by, (f"@{group_by}", "resource")), "level"),
+            since=since,
+            until=filters.until,
+            bucket=wide,
+        )
+        named = await _Names.of(connection, group_by, counted)
+        seen = None
+        if key := fields.strip():
+            key = "" if key.lower() == "true" else key
+            seen = await sample_fields(connection, filters, key, since, filters.until)
+        facts = await ingest(reader, connection, since)
+        stored = await storage(connection)
+        notes = counted.notes()
+        if not counted.groups:
+            notes += await why_empty(connection, filters, since, filters.until, facts)
+    parts = [_Part.of(key, count, named, wide) for key, count in counted.groups.items()]
+    groups, levels = _grouped(parts), _in_order(_levels(parts))
+    names = [*levels] if by_level else [one.name for one in groups]
+    over_time = None
+    if wide:
+        each = ((p.start, p.level if by_level else p.group, p.count) for p in parts)
+        over_time = histogram(each, wide, counted.since or since, end, names)
     return Stats(
-        since=filters.since,
+        since=counted.since,
         until=filters.until,
-        levels=_in_order(totals),
-        components=ranked[:MAX_COMPONENTS],
-        omitted=max(0, len(ranked) - MAX_COMPONENTS),
+        levels=levels,
+        group_by=group_by,
+        groups=groups[:MAX_GROUPS],
+        omitted=max(0, len(groups) - MAX_GROUPS),
+        histogram=over_time,
+        fields=seen,
         ingest=facts,
-        storage=storage,
+        storage=stored,
         notes=notes,
     )
 
 
-def _merge(totals: dict[str, int], levels: dict[str, int]) -> None:
-    for level, lines in levels.items():
-        totals[level] = totals.get(level, 0) + lines
+def _check(filters: Filters, group_by: str, fields: str) -> None:
+    if more := sorted(set(filters.given) - _USABLE):
+        raise FilterError(f"{more[0]}: counts are not kept by this; ask for lines")
+    check_text("group_by", group_by)
+    check_text("fields", fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What the keys of counts stand for."""
+
+    group_by: str
+    resources: dict[int, Resource]
+    templates: dict[int, Template]
+
+    @classmethod
+    async def of(
+        cls, connection: store.Connection, group_by: str, counted: Counted
+    ) -> _Names:
+        known = cls(group_by, {}, {})
+        # before the level, which is last
+        ids = {key[-2] for key in counted.groups}
+        if group_by == "template":
+            known.templates.update(await templates(connection, ids))
+        elif group_by == "version" or group_by not in _BY:
+            known.resources.update(await resources(connection, ids))
+        return known
+
+    def group(self, key: tuple[Any, ...]) -> str:
+        """The name of a group; *key* is without bucket and level."""
+        if self.group_by == "level":
+            return level_name(key[0]) or "UNKNOWN"
+        if self.group_by == "template":
+            return self.templates.get(key[0], Template()).text
+        if self.group_by == "version":
+            return self.resources.get(key[0], Resource()).version or NONE
+        if self.group_by in _BY:
+            return str(key[0]) or NONE
+        value, resource = key
+        if value is None:
+            attributes = self.resources.get(resource, Resource()).attributes or {}
+            value = attributes.get(self.group_by)
+        return NONE if value is None else as_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One count with its names."""
+
+    start: datetime | None
+    group: str
+    level: str
+    count: Count
+
+    @classmethod
+    def of(
+        cls, key: tuple[Any, ...], count: Count, names: _Names, wide: timedelta | None
+    ) -> _Part:
+        start, rest = (key[0], key[1:]) if wide else (None, key)
+        level = level_name(rest[-1]) or "UNKNOWN"
+        return cls(start, names.group(rest[:-1]), level, count)
+
+
+def _grouped(parts: list[_Part]) -> list[Group]:
+    """Sum up, the group with most lines first."""
+    found: dict[str, Group] = {}
+    for part in parts:
+        found.setdefault(part.group, Group(part.group)).add(part.level, part.count)
+    for group in found.values():
+        group.levels = _in_order(group.levels)
+    return sorted(found.values(), key=lambda one: (-one.lines, one.name))
+
+
+def _levels(parts: list[_Part]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for part in parts:
+        totals[part.level] = totals.get(part.level, 0) + part.count.lines
+    return totals
 
 
 def _in_order(levels: dict[str, int]) -> dict[str, int]:
     names = [*LEVELS, "UNKNOWN"]
     return {name: levels[name] for name in names if name in levels}
-
-
-async def _count(connection: store.Connection, filters: Filters) -> list[Component]:
-    clauses = Clauses()
-    if filters.component:
-        name_clause(clauses, "service", filters.component)
-    if filters.environment:
-        clauses.add("environment = %s", filters.environment)
-    if filters.severity:
-        clauses.add("severity >= %s", filters.severity)
-    since = filters.since and filters.since.replace(second=0, microsecond=0)
-    pieces = await slices(connection, "log_counts", since, filters.until)
-    found: dict[str, Component] = {}
-    for start in range(0, len(pieces), _PARTITIONS_A_STATEMENT):
-        group = pieces[start : start + _PARTITIONS_A_STATEMENT]
-        for service, severity, lines, last in await _rows(connection, group, clauses):
-            one = found.setdefault(service, Component(service))
-            _merge(one.levels, {level_name(severity) or "UNKNOWN": lines})
-            one.last_seen = max(one.last_seen or last, last)
-    for one in found.values():
-        one.levels = _in_order(one.levels)
-    return list(found.values())
-
-
-async def _rows(
-    connection: store.Connection, group: list[Slice], clauses: Clauses
-) -> list[tuple[Any, ...]]:
-    return await fetch(
-        connection,
-        "SELECT service, severity, sum(n)::bigint, max(last) FROM log_counts"
-        " WHERE minute >= %s AND minute < %s AND {clauses} GROUP BY service, severity",
-        [group[0].lower, group[-1].upper, *clauses.values],
-        clauses=clauses,
-    )
-
-
-async def _storage(connection: store.Connection) -> Storage:
-    rows = await fetch(
-        connection,
-        "SELECT count(name) FILTER (WHERE parent = 'logs'),"
-        " coalesce(sum(pg_total_relation_size(to_regclass(quote_ident(name)))), 0)"
-        "::bigint, (SELECT retention_days FROM settings) FROM partitions",
-    )
-    partitions, size, retention_days = rows[0]
-    oldest = None
-    # Partitions are made ahead, so the first ones may be empty: find the first line.
-    for piece in await slices(connection, "log_counts", None, None):
-        first = await fetch(
-            connection,
-            "SELECT min(first) FROM log_counts WHERE minute >= %s AND minute < %s",
-            [piece.lower, piece.upper],
-        )
-        if first[0][0] is not None:
-            oldest = first[0][0]
-            break
-    return Storage(partitions, size, oldest, retention_days)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from godot_otel.query.clauses import Clauses
+from godot_otel.query.clauses import Clauses, matches, row_clauses, text_clauses
+from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.reader import Reader, fetch
+from godot_otel.query.search import Chunk, inside
 
 _CHUNKS = 64
 
@@ -37,34 +39,61 @@ class Tail:
     seq: int
 
 
-async def logs_after(reader: Reader, seq: int, *, limit: int = 1000) -> Tail:
-    """Return the next lines after *seq*, in the order of seq.
+async def logs_after(
+    reader: Reader, seq: int, *, filters: Filters | None = None, limit: int = 1000
+) -> Tail:
+    """Return the next lines after *seq* that match, in the order of seq.
 
     Called again and again with the seq it returned, it gives every stored line once,
-    whatever commits meanwhile and in whatever order. No lines: nothing new yet.
+    whatever commits meanwhile and in whatever order. No lines: nothing new yet. The
+    window of *filters* is not looked at.
     """
+    filters = filters or Filters()
     async with reader.connection() as connection:
-        chunks = await fetch(connection, _NEXT_CHUNKS, [seq, _CHUNKS])
-        arms, rows, reached = Clauses(), 0, seq
-        for first, last, seq_first, seq_last in chunks:
-            if rows >= limit:
-                break
-            # seqs of a chunk have no gaps, so these are rows, counted
-            rows += seq_last - max(seq_first - 1, seq)
-            reached = seq_last
-            arms.add(
-                "(l.time BETWEEN %s AND %s AND l.seq BETWEEN %s AND %s)",
-                first, last, max(seq_first, seq + 1), seq_last,
-            )  # fmt: skip # two pairs
+        rows = await fetch(connection, _NEXT_CHUNKS, [seq, _CHUNKS])
+        chunks, reached = _enough([Chunk(*row) for row in rows], seq, limit)
         if not chunks:
             return Tail([], seq)
-        either = " OR ".join(arms.texts)
-        parts = ["SELECT", COLUMNS, "FROM logs AS l WHERE", either]
-        statement = " ".join([*parts, "ORDER BY l.seq LIMIT %s"])
-        found = await fetch(connection, statement, [*arms.values, limit])
+        clauses = _clauses(filters)
+        clauses.add("l.seq > %s", seq)
+        clauses.extend(inside(chunks))
+        clauses.extend(text_clauses(filters.text))
+        found = await fetch(
+            connection,
+            "SELECT {columns} FROM logs AS l WHERE {clauses} ORDER BY l.seq LIMIT %s",
+            [*clauses.values, limit],
+            columns=COLUMNS,
+            clauses=clauses,
+        )
     lines = [Line.of(row) for row in found]
-    # Without lines: retention took the rows of these chunks meanwhile; step over them.
-    return Tail(lines, lines[-1].seq if lines else reached)
+    if len(lines) == limit:  # there may be more in these chunks
+        reached = lines[-1].seq
+    # Fewer: the others do not match, or retention took them; step over them.
+    if filters.text:
+        lines = [
+            one for one in lines if matches(filters.text, one.body, one.attributes)
+        ]
+    return Tail(lines, reached)
+
+
+def _enough(chunks: list[Chunk], seq: int, limit: int) -> tuple[list[Chunk], int]:
+    """The first chunks that have *limit* rows after *seq*, and the seq they reach."""
+    rows, reached = 0, seq
+    for number, chunk in enumerate(chunks):
+        if rows >= limit:
+            return chunks[:number], reached
+        # seqs of a chunk have no gaps, so these are rows, counted
+        rows += chunk.seq_last - max(chunk.seq_first - 1, seq)
+        reached = chunk.seq_last
+    return chunks, reached
+
+
+def _clauses(filters: Filters) -> Clauses:
+    """The conditions on rows; of a trace that may not be stored yet, by its id."""
+    clauses = row_clauses(filters)
+    if ids := filters.trace:
+        clauses.add("l.trace_id BETWEEN %s AND %s", ids.low, ids.high)
+    return clauses
 
 
 async def newest_seq(reader: Reader) -> int:

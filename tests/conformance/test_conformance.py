@@ -20,6 +20,8 @@ ERAS = ["legacy", "modern"]
 READING = {
     "logger_query": {"search": "declined"},
     "logger_get_trace": {"trace_id": "4bf92f35"},
+    "logger_find_traces": {"level": "ERROR"},
+    "logger_patterns": {"compare_to": "previous"},
     "dewey_get_log_stats": {},
 }
 LINE = {"component": "agent", "level": "INFO", "message": "looked into it"}

@@ -156,13 +156,13 @@ async def test_stats_come_from_the_rollups(lines, reader, store_dsn):
         connection.execute("TRUNCATE logs")  # never read
     counted = await query.stats(reader, query.parse())
     assert counted.levels == {"INFO": 63, "ERROR": 60, "UNKNOWN": 1}
-    assert counted.components[0].name == "busy"
-    assert (len(counted.components), counted.omitted) == (50, 11)
+    assert counted.groups[0].name == "busy"
+    assert (len(counted.groups), counted.omitted) == (50, 11)
     assert counted.storage.partitions == 1
     assert counted.storage.bytes > 0
     assert counted.storage.retention_days == 7
-    with pytest.raises(query.FilterError, match="search: counts are not kept"):
-        await query.stats(reader, query.parse(search="x"))
+    with pytest.raises(query.FilterError, match="trace_id: counts are not kept"):
+        await query.stats(reader, query.parse(trace_id=TRACE))
 
 
 async def test_traces_are_paged_by_their_newest_line(lines, reader):

@@ -111,7 +111,7 @@ async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(
     start = datetime.now(UTC) - timedelta(hours=5)
     rows = [Row(f"needle {n}", start + timedelta(minutes=n)) for n in range(280)]
     lines.add(*rows, chunk=8)
-    logs = importlib.import_module("godot_otel.query.logs")  # also a function's name
+    logs = importlib.import_module("godot_otel.query.walk")
     monkeypatch.setattr(logs, "TIME_BUDGET", 0.0)
     for search, where in (("needle", []), ("", []), ("", ["body~ee?dle"])):
         for order in ("newest", "oldest"):

@@ -1,0 +1,279 @@
+"""Counting lines: from the rollups where they hold what is asked, else over rows.
+
+Rollups are counts by whole minutes and read in no time; rows are counted newest first
+for a bounded time, and the answer says how far.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from godot_otel import store
+from godot_otel.query.clauses import (
+    Clauses,
+    filter_words,
+    matches,
+    name_clause,
+    row_clauses,
+    text_clauses,
+)
+from godot_otel.query.filters import Filters
+from godot_otel.query.line import rfc3339
+from godot_otel.query.reader import fetch
+from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
+from godot_otel.query.slices import Pace, Slice, ahead, slices
+from godot_otel.query.walk import TIME_BUDGET
+
+MAX_GROUPS = 20_000  # counted over rows; an attribute may have a value a line
+_PARTITIONS_A_STATEMENT = 12  # so that a wide window never holds many locks at once
+_HELD = {"component", "environment", "level", "since", "until"}
+_ROLLUP = {
+    "service": "service",
+    "level": "severity",
+    "environment": "environment",
+    "template": "template_id",
+}
+_ROWS = {
+    "service": "l.service",
+    "level": "l.severity",
+    "environment": "l.environment",
+    "template": "l.template_id",
+    "resource": "l.resource_id",
+    "trace": "l.trace_id",
+}
+
+
+@dataclass(slots=True)
+class Count:
+    """How many lines of one kind, and when."""
+
+    lines: int
+    first: datetime
+    last: datetime
+
+    def add(self, other: Count) -> None:
+        """Take another's lines in."""
+        self.lines += other.lines
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+
+
+Key = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Counted:
+    """Counts by what was asked; of all lines of the window unless it stopped."""
+
+    since: datetime | None
+    until: datetime | None
+    """The effective window; None: open towards now."""
+    over_rows: bool = False
+    groups: dict[Key, Count] = field(default_factory=dict)
+    stopped: datetime | None = None
+    """Older lines than this were not counted: the time was up."""
+
+    def add(self, rows: Iterable[tuple[Key, Count]]) -> None:
+        """Take counts in."""
+        for key, count in rows:
+            if known := self.groups.get(key):
+                known.add(count)
+            else:
+                self.groups[key] = count
+
+    def notes(self) -> list[str]:
+        """What a reader must know about how it was counted."""
+        if self.stopped:
+            return [
+                f"counted over rows, newest first, as far as {rfc3339(self.stopped)}:"
+                " the time was up; older lines are not in these counts, narrow the"
+                " window"
+            ]
+        return ["counted over rows"] if self.over_rows else []
+
+
+async def count(
+    connection: store.Connection,
+    filters: Filters,
+    by: tuple[str, ...],
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    bucket: timedelta | None = None,
+    more: Clauses | None = None,
+    enough: int = MAX_GROUPS,
+) -> Counted:
+    """Count the lines of a window by *by*, within buckets of time where one is given.
+
+    *by* are service, level, environment, template (id), resource (id), trace (id), or
+    attribute keys as ``@key``. A key of the answer has their values, after the
+    bucket's start. *more* are conditions on rows beside the filters. Counted from the
+    rollups, the window is of whole minutes; over rows, it ends with the time, or with
+    more groups than *enough*.
+    """
+    held = set(filters.given) <= _HELD and set(by) <= set(_ROLLUP) and more is None
+    if held:
+        keys = _keys(_ROLLUP, "minute", by, bucket)
+        return await _from_rollups(connection, filters, keys, since, until)
+    clauses = row_clauses(filters)
+    if more:
+        clauses.extend(more)
+    entries = await filter_words(connection, filters)
+    rows = _Rows(filters, clauses, entries, _keys(_ROWS, "l.time", by, bucket))
+    return await rows.count(connection, since, until, enough)
+
+
+def _keys(
+    columns: dict[str, str], when: str, by: tuple[str, ...], bucket: timedelta | None
+) -> Clauses:
+    """What is counted by, as expressions of a SELECT."""
+    keys = Clauses()
+    if bucket:
+        keys.add(f"date_bin(%s::interval, {when}, 'epoch'::timestamptz)", bucket)
+    for one in by:
+        if one.startswith("@"):
+            keys.add("l.attributes ->> %s", one[1:])
+        else:
+            keys.add(columns[one])
+    return keys
+
+
+async def _from_rollups(
+    connection: store.Connection,
+    filters: Filters,
+    keys: Clauses,
+    since: datetime | None,
+    until: datetime | None,
+) -> Counted:
+    clauses = rollup_clauses(filters)
+    since = since and since.replace(second=0, microsecond=0)
+    pieces = await slices(connection, "log_counts", since, until)
+    counted = Counted(since, until)
+    for start in range(0, len(pieces), _PARTITIONS_A_STATEMENT):
+        group = pieces[start : start + _PARTITIONS_A_STATEMENT]
+        rows = await fetch(
+            connection,
+            "SELECT {keys}, sum(n)::bigint, min(first), max(last) FROM log_counts"
+            " WHERE minute >= %s AND minute < %s AND {clauses} GROUP BY {ordinals}",
+            [*keys.values, group[0].lower, group[-1].upper, *clauses.values],
+            keys=", ".join(keys.texts),
+            clauses=clauses,
+            ordinals=_ordinals(keys),
+        )
+        counted.add((row[:-3], Count(*row[-3:])) for row in rows)
+    return counted
+
+
+def rollup_clauses(filters: Filters) -> Clauses:
+    """What a row of log_counts must fulfil, beside time."""
+    clauses = Clauses()
+    if filters.component:
+        name_clause(clauses, "service", filters.component)
+    if filters.environment:
+        clauses.add("environment = %s", filters.environment)
+    if filters.severity:
+        clauses.add("severity >= %s", filters.severity)
+    return clauses
+
+
+def _ordinals(keys: Clauses) -> str:
+    return ", ".join(str(number + 1) for number in range(len(keys.texts)))
+
+
+Step = tuple[Iterable[tuple[Key, Count]], datetime]
+"""Counts, and the time from which on they are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows to be counted, newest first."""
+
+    filters: Filters
+    clauses: Clauses
+    words: list[str]
+    keys: Clauses
+
+    async def count(
+        self,
+        connection: store.Connection,
+        since: datetime | None,
+        until: datetime | None,
+        enough: int,
+    ) -> Counted:
+        counted = Counted(since, until, over_rows=True)
+        pieces = ahead(
+            await slices(connection, "logs", since, until), None, newest=True
+        )
+        deadline, pace = time.monotonic() + TIME_BUDGET, Pace()
+        for piece in pieces:
+            look = self._searched if self.words else self._scanned
+            async for counts, edge in look(connection, piece, pace):
+                counted.add(counts)
+                over = time.monotonic() > deadline or len(counted.groups) > enough
+                if over and edge > pieces[-1].lower:
+                    counted.stopped = edge
+                    return counted
+        return counted
+
+    async def _scanned(
+        self, connection: store.Connection, piece: Slice, pace: Pace
+    ) -> AsyncIterator[Step]:
+        for bit in pace.cut(piece, newest=True):
+            yield await self._grouped(connection, _within(bit)), bit.lower
+
+    async def _searched(
+        self, connection: store.Connection, piece: Slice, _: Pace
+    ) -> AsyncIterator[Step]:
+        chunks = await candidates(connection, piece, self.words, newest=True)
+        look = text_clauses(self.filters.text)
+        for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
+            rows = _within(piece)
+            rows.extend(inside(group))
+            edge = left.time_last if left else piece.lower
+            if not self.filters.text:
+                yield await self._grouped(connection, rows), edge
+                continue
+            rows.extend(look)
+            yield await self._matching(connection, rows), edge
+
+    async def _grouped(
+        self, connection: store.Connection, rows: Clauses
+    ) -> list[tuple[Key, Count]]:
+        rows.extend(self.clauses)
+        found = await fetch(
+            connection,
+            "SELECT {keys}, count(*), min(l.time), max(l.time) FROM logs AS l"
+            " WHERE {rows} GROUP BY {ordinals}",
+            [*self.keys.values, *rows.values],
+            keys=", ".join(self.keys.texts),
+            rows=rows,
+            ordinals=_ordinals(self.keys),
+        )
+        return [(row[:-3], Count(*row[-3:])) for row in found]
+
+    async def _matching(
+        self, connection: store.Connection, rows: Clauses
+    ) -> list[tuple[Key, Count]]:
+        rows.extend(self.clauses)
+        found = await fetch(
+            connection,
+            "SELECT {keys}, l.time, l.body, l.attributes FROM logs AS l WHERE {rows}",
+            [*self.keys.values, *rows.values],
+            keys=", ".join(self.keys.texts),
+            rows=rows,
+        )
+        return [
+            (tuple(key), Count(1, when, when))
+            for *key, when, body, attributes in found
+            if matches(self.filters.text, body, attributes or {})
+        ]
+
+
+def _within(piece: Slice) -> Clauses:
+    clauses = Clauses()
+    clauses.add("l.time >= %s AND l.time < %s", piece.lower, piece.upper)
+    return clauses
