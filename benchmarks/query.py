@@ -40,6 +40,9 @@ def questions(ids: Iterator[str], rng: random.Random) -> list[Question]:
     errors = {**service, **window, "level": "ERROR"}
     route = {"where": [f"http.route={rng.choice(ROUTES)}"]}
     day = {"start_time": "-1d"}
+    errors_fields = {**errors, "fields": "true"}
+    before = {**window, "compare_to": "previous"}
+    region = {**window, "group_by": "region"}
     number = {"search": str(rng.randrange(10**5))}
     return [
         ("logger_query", "the newest 50 lines", {}),
@@ -52,11 +55,11 @@ def questions(ids: Iterator[str], rng: random.Random) -> list[Question]:
         ("logger_find_traces", "with errors, an hour", {**window, "level": "ERROR"}),
         ("logger_find_traces", "the slowest of an hour", {**window, "sort": "slowest"}),
         ("logger_patterns", "the last hour", {}),
-        ("logger_patterns", "an hour and the one before", {**window, "compare_to": "previous"}),
+        ("logger_patterns", "an hour and the one before", before),
         ("logger_patterns", "a service, a day", {**service, **day}),
         ("dewey_get_log_stats", "the last hour", {}),
-        ("dewey_get_log_stats", "an hour by an attribute", {**window, "group_by": "region"}),
-        ("dewey_get_log_stats", "attributes of an hour's errors", {**errors, "fields": "true"}),
+        ("dewey_get_log_stats", "an hour by an attribute", region),
+        ("dewey_get_log_stats", "attributes of an hour's errors", errors_fields),
         ("dewey_get_log_stats", "a day over time", {**day, "bucket": "auto"}),
         ("dewey_get_log_stats", "a service, a day", {**service, **day}),
         ("dewey_get_log_stats", "all seven days", {"start_time": "-7d"}),

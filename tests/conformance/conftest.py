@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from fix_lines import Lines, Row
-from fix_processes import Process, wait_until
+from fix_processes import Process, application
 
-from godot_otel import override, queue, state
+from godot_otel import state
 
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).parent / "godot-otel"
@@ -25,11 +24,6 @@ NEEDED_NODE = (22, 19)
 INSTALL_SECONDS = 240
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ALLOWED = ["--allow-write", "--allow-control", "--allow-clear"]
-APPLICATION = """
-import sys, godot_otel_exporter
-godot_otel_exporter.configure(service_name="payments")
-sys.stdin.read()
-"""
 
 
 @dataclass(frozen=True)
@@ -121,20 +115,6 @@ def serving(postgres, template, valkey, tmp_path_factory) -> Iterator[Serving]:
     assert found
     addresses = {"postgres_dsn": dsn, "postgres_reader_dsn": dsn, "mcp_url": found[0]}
     state.write(folder, {**addresses, "redis_url": environ["GODOT_REDIS_URL"]})
-    with _application(environ):
+    with application("payments", **environ):
         yield Serving(found[0], [str(PROGRAM), *asked], environ)
     assert process.stop() == 0
-
-
-@contextmanager
-def _application(environ: dict[str, str]) -> Iterator[None]:
-    """An application that can be told another level."""
-    producer = queue.Producer(environ["GODOT_REDIS_URL"])
-    with subprocess.Popen(
-        [sys.executable, "-c", APPLICATION],
-        env=os.environ | environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as running:  # fmt: skip # what, and how
-        wait_until(lambda: bool(override.running(producer)), "the application")
-        yield
-        running.communicate(timeout=20)  # closes stdin, which ends it
-    producer.close()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from fix_incidents import Line, entry, write
+from fix_processes import application
 from mcp import Client
 
 from godot_otel import query
+from godot_otel.access import SCOPES
 from godot_otel.mcp import server
+from godot_otel.mcp.authority import Authority
 
 PAGE = Path(__file__).parents[2] / "docs/agents.md"
 EXAMPLE = re.compile(
@@ -21,8 +24,10 @@ EXAMPLE = re.compile(
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 RUN = [
     (r"id=[0-9a-f]{8}\b", "id=MARK"),
+    (r"#\d+", "#SEQ"),
     (r"(next_cursor=|\"next_cursor\": ?\")[\w.=-]+", r"\1CURSOR"),
     (r"(\"(?:bytes|seq|age|capacity|partitions|oldest_lag_s)\": ?)[\d.]+", r"\1NUMBER"),
+    (r"(\"(?:confirm_token|trace_id)\": ?\")[^\"]+", r"\1TOKEN"),
     (r"(?!2026-10-01)\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
 ]
 """What is another in each run."""
@@ -61,7 +66,7 @@ async def answers(dsn: str, redis_url: str, calls: list[tuple[str, str]]) -> lis
     """What the tools say to these calls, in their order."""
     async with (
         query.Reader(dsn, redis_url) as reader,
-        Client(server.build(reader)) as client,
+        Client(server.build(reader, allowing(redis_url, dsn))) as client,
     ):
         found = []
         for tool, arguments in calls:
@@ -69,6 +74,11 @@ async def answers(dsn: str, redis_url: str, calls: list[tuple[str, str]]) -> lis
             assert not result.is_error, result.content[0].text
             found.append(result.content[0].text.rstrip() + "\n")
         return found
+
+
+def allowing(redis_url: str, dsn: str) -> Authority:
+    """As with every --allow flag."""
+    return Authority(SCOPES, redis_url=redis_url, dsn=dsn)
 
 
 def unchanging(text: str) -> str:
@@ -84,7 +94,8 @@ async def test_the_page_for_agents_shows_what_the_tools_say(
     page = PAGE.read_text()
     shown = EXAMPLE.findall(page)
     calls = [(tool, arguments) for tool, arguments, _ in shown]
-    said = await answers(store_dsn, redis_url, calls)
+    with application("payments", GODOT_REDIS_URL=redis_url):
+        said = await answers(store_dsn, redis_url, calls)
     if request.config.getoption("--update"):
         made = iter(said)
         PAGE.write_text(
@@ -98,6 +109,8 @@ async def test_the_page_for_agents_shows_what_the_tools_say(
 
 
 async def test_the_page_for_agents_has_an_example_of_every_tool(redis_url):
-    async with query.Reader("postgresql://127.0.0.1:1/d", redis_url) as reader:
-        listed = {one.name for one in await server.build(reader).list_tools()}
+    dsn = "postgresql://127.0.0.1:1/d"
+    async with query.Reader(dsn, redis_url) as reader:
+        made = server.build(reader, allowing(redis_url, dsn))
+        listed = {one.name for one in await made.list_tools()}
     assert {tool for tool, _, _ in EXAMPLE.findall(PAGE.read_text())} == listed
