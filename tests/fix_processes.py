@@ -18,7 +18,8 @@ from godot_otel import override, queue
 FREE_PORTS = ("--mcp-port", "0", "--redis-port", "0", "--otlp-port", "0")  # of `up`
 
 _APPLICATION = """
-import sys, godot_otel_exporter
+import logging, sys, godot_otel_exporter
+logging.basicConfig(level=logging.INFO)  # what it says of itself, from the beginning
 godot_otel_exporter.configure(service_name=sys.argv[1])
 sys.stdin.read()
 """
