@@ -5,11 +5,11 @@ import random
 import threading
 import uuid
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 import pytest
-from fix_held import bodies, check_sums, rows
+from fix_held import bodies, check_sums, hour, rows
 from fix_lines import HOUR, Lines, Row
 
 from godot_otel import clear, query, sql, store
@@ -22,11 +22,6 @@ from godot_otel_collector.retention import Retention
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SERVICES = ["orders", "orders-eu", "payments", "o%_\\"]
 SEVERITIES = [1, 5, 9, 10, 12, 13, 17, 20, 21, 24, 0]
-
-
-def hour(back: int) -> datetime:
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    return now - back * HOUR
 
 
 def some(dice: random.Random, count: int, traces: list[str]) -> list[Row]:
