@@ -303,6 +303,14 @@ async def test_each_line_of_a_batch_is_taken_or_rejected_by_itself(
     assert told["n"].kvlist_value.values[0].key == "deep"
 
 
+@pytest.mark.parametrize("parent", ["x", f"00-{'0' * 32}-{SPAN}-01", 7])
+async def test_a_malformed_trace_of_the_call_is_none(store_dsn, redis_url, parent):
+    async with client("memory", "auto", store_dsn, redis_url) as made:
+        answer = await made.call_tool("logger_log", LINE, meta={"traceparent": parent})
+    assert answer.structured_content["trace_id"] == ""
+    assert [record.span_id for _, record in queued(redis_url)] == [b""]
+
+
 async def test_a_batch_larger_than_an_entry_may_be_is_several(store_dsn, redis_url):
     line = {**LINE, "message": "x" * 65_536}
     async with client("memory", "auto", store_dsn, redis_url) as made:
