@@ -8,9 +8,11 @@ makes this try again.
 Without a service or level, partitions that are wholly before the moment are given up
 as by retention: nobody sees their lines any more, and maintenance drops them. All else
 is deleted by rows, a slice of time a transaction, so that tails and the collectors wait
-for none of it. Dictionaries, the ledger and dead letters stay, and so does the audit. Where a
-line comes into a minute that is being cleared, the first and last time of that minute's
-counts may be off within it; the counts are not.
+for none of it. Dictionaries, the ledger and dead letters stay, and so does the audit.
+
+Where a line comes into a minute that is being cleared, the first and last time of that
+minute's counts may be off within it; the counts are not. What comes into a partition
+that was given up goes with it, as by retention.
 """
 
 from __future__ import annotations

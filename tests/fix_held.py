@@ -1,10 +1,11 @@
 """What a store holds, as rows and as what counts and finds them."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+from fix_lines import HOUR
 
 _LINES = (
     "SELECT time, service, environment, severity, trace_id, body FROM logs"
@@ -21,6 +22,12 @@ _TRACES = (
     "SELECT trace_id, service, sum(lines)::int, sum(errors)::int, min(first), max(last)"
     " FROM trace_index GROUP BY 1, 2"
 )
+
+
+def hour(back: int) -> datetime:
+    """The beginning of an hour, so many before this one."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    return now - back * HOUR
 
 
 def rows(dsn: str, statement: str, *values: Any) -> list[tuple]:

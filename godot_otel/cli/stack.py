@@ -135,7 +135,7 @@ def up(
                 otlp_port,
                 workers,
                 allow=tuple(allow.arguments(allowed)),
-            ),  # fmt: skip # ports, then the rest
+            ),
             progress,
             summary=lambda facts: progress.summary(directory, facts),
         )

@@ -5,6 +5,7 @@ What is wrong with one is said of that one; the others go on.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ MAX_MESSAGE_BYTES = 64 * 1024
 MAX_DATA_BYTES = 16 * 1024
 MAX_COMPONENT = 255  # characters
 LOGGER = "mcp"
+_PARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -60,8 +62,9 @@ def record(
 ) -> Record:
     """Make a record of what was given, without its secrets.
 
-    *parent* is a ``traceparent``, for a line that names no trace itself. Whatever the
-    line says, its attributes ``source`` and ``caller`` say whose it is.
+    *parent* is the ``traceparent`` of the call, for a line that names no trace itself;
+    one that is malformed is none. Whatever the line says, its attributes ``source`` and
+    ``caller`` say whose it is.
 
     Raises:
         FilterError: something of it cannot be stored; the message says what.
@@ -107,7 +110,7 @@ def _item(given: Any) -> Item:
 
 def _trace(item: Item, parent: str) -> tuple[bytes, bytes]:
     """The trace and span of a line: its own, else those of the call."""
-    text = item.trace_id.strip() or parent
+    text = item.trace_id.strip() or (parent if _PARENT.fullmatch(parent) else "")
     if not text:
         if item.span_id.strip():
             raise FilterError("span_id: a span is of a trace; name its trace_id")

@@ -1,16 +1,19 @@
 """What is cleared is gone, everything else is there, and every sum is right."""
 
 import asyncio
+import contextlib
 import random
 import threading
 import uuid
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 import pytest
-from fix_held import bodies, check_sums, rows
+from fix_held import bodies, check_sums, hour, rows
 from fix_lines import HOUR, Lines, Row
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from godot_otel import clear, query, sql, store
 from godot_otel.clear import Choice
@@ -22,11 +25,6 @@ from godot_otel_collector.retention import Retention
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SERVICES = ["orders", "orders-eu", "payments", "o%_\\"]
 SEVERITIES = [1, 5, 9, 10, 12, 13, 17, 20, 21, 24, 0]
-
-
-def hour(back: int) -> datetime:
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    return now - back * HOUR
 
 
 def some(dice: random.Random, count: int, traces: list[str]) -> list[Row]:
@@ -216,6 +214,43 @@ async def test_whole_partitions_go_as_by_retention_and_are_seen_no_more(
     await source.close()
     assert rows(store_dsn, noted) == [(0,)]
     assert rows(store_dsn, "SELECT body FROM logs") == [("new",)]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.text(max_size=12), min_size=2, max_size=4, unique=True))
+@example(names=["' OR true --", "%s", "{clauses}", "a*", "a"])
+def test_a_name_of_any_text_is_that_name_alone(store_dsn, names):
+    """Nothing of a text becomes SQL, a pattern or another's name."""
+    fit = [one for one in names if one and one == one.strip() and "\0" not in one]
+    lines = Lines(store_dsn)
+    with psycopg.connect(store_dsn, autocommit=True) as connection:
+        for parent in ("logs", "log_counts", "word_filters", "partitions", "resources"):
+            connection.execute(f"DELETE FROM {parent}")
+        tables = connection.execute(
+            "SELECT format('DROP TABLE %I', relname) FROM pg_class"
+            " WHERE relispartition AND relkind = 'r'"
+        ).fetchall()
+        for (statement,) in tables:
+            connection.execute(statement)
+    lines.add(*(Row(name, hour(3), service=name) for name in [*fit, "stays"]))
+    left = Counter([*fit, "stays"])
+    for name in names:
+        choice = None
+        with contextlib.suppress(FilterError):
+            choice = clear.choose("-2h", name)
+        if choice and choice.component:
+            asyncio.run(cleared(store_dsn, choice))
+            beginning = name.strip().removesuffix("*")
+            whole = beginning == name.strip()
+            left = Counter({
+                one: n for one, n in left.items()
+                if (one != beginning if whole else not one.startswith(beginning))
+            })  # fmt: skip # as filters have it
+        assert bodies(store_dsn) == left, names
+        with contextlib.suppress(FilterError):
+            clear.choose("-2h", "", name)
+        with contextlib.suppress(FilterError):
+            clear.choose(name)
 
 
 async def test_a_call_that_runs_out_of_time_goes_on_with_the_next(
