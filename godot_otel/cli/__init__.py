@@ -29,6 +29,7 @@ SERVER = {
     "query": ("godot_otel.cli.read", "find log lines"),
     "trace": ("godot_otel.cli.read", "show one trace"),
     "traces": ("godot_otel.cli.read", "find traces"),
+    "patterns": ("godot_otel.cli.patterns", "count kinds of lines; say what is new"),
     "stats": ("godot_otel.cli.read", "count lines by level and component"),
     "clear": ("godot_otel.cli.clear", "delete lines for good, shown before"),
     "canary": ("godot_otel.cli.canary", "send known lines and look for each of them"),
