@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from godot_otel import settings, state
+from godot_otel.cli import allow
 
 NAME = "godot-otel"
 DEFAULT_URL = "http://127.0.0.1:9060/mcp"
@@ -35,9 +36,11 @@ def config(client: str, http: bool, data_dir: Path | None) -> None:
     """
     form, where = _CLIENTS[client]
     outer = click.get_current_context().parent
-    asked = outer.params if outer else {}  # `mcp --http config` means the same
+    assert outer is not None
+    asked = outer.params  # `mcp --allow-write config` has it in the snippet
     http, data_dir = http or asked["http"], data_dir or asked["data_dir"]
-    server = _over_http(data_dir) if http else _started(data_dir)
+    flags = allow.arguments(asked)
+    server = _over_http(data_dir) if http else _started(data_dir, flags)
     click.echo(form(server))
     click.echo(f"Paste it into {where}.", err=True)
     if not http:
@@ -48,11 +51,11 @@ def config(client: str, http: bool, data_dir: Path | None) -> None:
             )  # fmt: skip # two sentences
 
 
-def _started(data_dir: Path | None) -> dict[str, Any]:
+def _started(data_dir: Path | None, flags: list[str]) -> dict[str, Any]:
     """The command of this installation, on the data directory that is meant here."""
     beside = Path(sys.executable).parent / "godot-otel"
     command = [str(beside)] if beside.exists() else [sys.executable, "-m", "godot_otel"]
-    arguments = [*command[1:], "mcp"]
+    arguments = [*command[1:], "mcp", *flags]
     if data_dir:
         arguments += ["--data-dir", str(data_dir.absolute())]
     server: dict[str, Any] = {"command": command[0], "args": arguments}

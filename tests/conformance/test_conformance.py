@@ -175,3 +175,11 @@ def test_a_snippet_holds_no_password_and_says_what_it_lacks(monkeypatch):
     done = CliRunner().invoke(command, ["config", "--client", "claude"])
     assert "hush" not in done.output
     assert "GODOT_POSTGRES_READER_DSN is set here and not in the snippet" in done.stderr
+
+
+def test_what_is_asked_of_the_server_is_in_the_snippet(tmp_path):
+    asked = ["--allow-write", "--data-dir", str(tmp_path), "config"]
+    done = CliRunner().invoke(command, [*asked, "--client", "claude"])
+    server = json.loads(done.stdout)["mcpServers"]["godot-otel"]
+    assert server["args"] == ["mcp", "--allow-write", "--data-dir", str(tmp_path)]
+    assert CliRunner().invoke(command, ["confg"]).exit_code == 2
