@@ -65,7 +65,7 @@ async def test_a_running_flask_service_follows_within_5_s_and_reverts_at_its_ttl
             "memory", "auto", store_dsn, redis_url, scopes=[CONTROL]
         ) as agent:
             assert not await asked(browser, redis_url, "before")
-            level = {"component": "shop", "level": "DEBUG", "ttl": "4s"}
+            level = {"component": "shop", "level": "DEBUG", "ttl": "8s"}
             usual = producer.instances()[0].level
             began = time.monotonic()
             answer = await done(agent, "logger_set_level", **level)
@@ -75,9 +75,9 @@ async def test_a_running_flask_service_follows_within_5_s_and_reverts_at_its_ttl
             assert took < 5
             assert await asked(browser, redis_url, "meanwhile")
             while producer.instances()[0].applied:
-                assert time.monotonic() - began < 9
+                assert time.monotonic() - began < 14
                 await asyncio.sleep(0.05)
-            assert time.monotonic() - began > 3
+            assert time.monotonic() - began > 7
             assert not await asked(browser, redis_url, "after")
 
             longer = {"component": "shop/shop.cart", "level": "DEBUG"}
