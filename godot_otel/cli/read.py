@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import click
 
 from godot_otel import query as store_query
-from godot_otel.cli import show
+from godot_otel.cli import show, show_counts
+from godot_otel.cli.filters import filters
 from godot_otel.query import Filters, Line, Reader
 
 _T = TypeVar("_T", bound=Callable[..., Any])
@@ -74,6 +75,7 @@ def _say(*sentences: str | None) -> None:
 @click.option("--trace-id", default="", help="32 hex digits or their first 8 or more.")
 @click.option("--logger", default="", help="Name of the logger; * as in --service.")
 @click.option("--environment", default="")
+@click.option("--version", default="", help="Of the service.")
 @click.option("--level", default="", help="At least TRACE DEBUG INFO WARN ERROR FATAL.")
 @_window
 @click.option("--search", default="", help='Whole words, all of them; "in a row".')
@@ -174,52 +176,78 @@ def trace(
 
 
 @click.command()
+@filters
 @_window
 @click.option("--errors", is_flag=True, help="Only traces with an error.")
+@click.option("--slowest", is_flag=True, help="The longest first: --sort slowest.")
 @click.option(
-    "--sort", type=click.Choice(["recent", "errors"]), default="recent",
+    "--sort", type=click.Choice(["recent", "slowest", "errors"]), default="recent",
     show_default=True,
 )  # fmt: skip # one option
+@click.option("--min-duration-ms", default=0.0, type=click.FloatRange(min=0))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @click.option("--cursor", default="", help="Go on where an earlier answer ended.")
 @_common
 def traces(
-    service: str, since: str, until: str, errors: bool, sort: str, limit: int,
-    cursor: str, as_json: bool, data_dir: Path | None,
-) -> None:  # fmt: skip # nine flags
-    """Find traces, the one that wrote last first."""
-    filters = store_query.parse(component=service, since=since, until=until)
+    service: str, errors: bool, slowest: bool, sort: str, min_duration_ms: float,
+    limit: int, cursor: str, as_json: bool, data_dir: Path | None, **given: Any,
+) -> None:  # fmt: skip # the rest are filters by their names
+    """Find traces with a line that matches, the one that wrote last first.
+
+    A duration is from a trace's first line to its last: there are no spans.
+    """
+    asked = store_query.parse(component=service, **given)
+    sort = "slowest" if slowest else sort
 
     async def ask(reader: Reader) -> store_query.Traces:
         return await store_query.traces(
-            reader, filters, errors=errors, sort=sort, limit=limit, cursor=cursor
-        )
+            reader, asked, errors=errors, sort=sort,
+            min_duration_ms=min_duration_ms, limit=limit, cursor=cursor,
+        )  # fmt: skip # one question
 
     page = _read(data_dir, ask)
     show.traces(page.traces, as_json=as_json)
     _say(*page.notes, _fresh(page.ingest))
+    if page.searched_to:
+        _say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
     _say(page.next_cursor and f"more: --cursor {page.next_cursor}")
 
 
 @click.command()
+@filters
 @_window
-@click.option("--environment", default="")
+@click.option(
+    "--group-by", default="", metavar="WHAT",
+    help="service, level, template, environment, version, or an attribute's key.",
+)  # fmt: skip # one option
+@click.option("--histogram", is_flag=True, help="Counts over time: --bucket auto.")
+@click.option("--bucket", default="", help="Counts over time: 1m, 5m, 1h or auto.")
+@click.option(
+    "--fields", default="", metavar="true|KEY",
+    help="Which attributes the newest lines have, or the values of one.",
+)  # fmt: skip # one option
 @_common
 def stats(
-    service: str, since: str, until: str, environment: str, as_json: bool,
-    data_dir: Path | None,
-) -> None:  # fmt: skip # six flags
+    service: str, group_by: str, histogram: bool, bucket: str, fields: str,
+    as_json: bool, data_dir: Path | None, **given: Any,
+) -> None:  # fmt: skip # the rest are filters by their names
     """Count lines by level and service; minutes count whole."""
-    filters = store_query.parse(
-        component=service, since=since, until=until, environment=environment
-    )
+    asked = store_query.parse(component=service, **given)
+    bucket = bucket or ("auto" if histogram else "")
 
     async def ask(reader: Reader) -> store_query.Stats:
-        return await store_query.stats(reader, filters)
+        return await store_query.stats(
+            reader, asked, group_by=group_by, bucket=bucket, fields=fields
+        )
 
     counted = _read(data_dir, ask)
     if as_json:
         click.echo(json.dumps(counted.as_json(), ensure_ascii=False))
         return
-    show.stats(counted)
+    if counted.histogram:
+        show_counts.histogram(counted)
+    elif counted.fields:
+        show_counts.fields(counted)
+    else:
+        show.stats(counted)
     _say(*counted.notes)

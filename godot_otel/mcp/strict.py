@@ -16,9 +16,11 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from godot_otel.access import READ
 from godot_otel.errors import GodotError
+from godot_otel.mcp.authority import Authority
 from godot_otel.query import sanitize
 
 DEADLINE = 40.0  # seconds; a statement's timeout and a follower's wait are below it
@@ -35,6 +37,12 @@ READS = ToolAnnotations(
 class StrictTool(Tool):
     """A tool whose arguments are exactly those of its schema."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    authority: Authority = Field(exclude=True, repr=False)
+    scope: str = READ
+    """What a caller needs to have."""
+
     async def run(
         self,
         arguments: dict[str, Any],
@@ -45,6 +53,7 @@ class StrictTool(Tool):
 
         Anything else reaches the caller by the tool's name alone.
         """
+        await self.authority.check(context, self.name, self.scope, arguments)
         self._check(arguments)
         try:
             with anyio.fail_after(DEADLINE):
@@ -101,12 +110,25 @@ def _bare(schema: Any) -> Any:
     return bare
 
 
-def tool(function: Callable[..., Any], *, title: str, structured: bool) -> StrictTool:
-    """Make a strict reading tool of *function*; its docstring is the description."""
-    made = StrictTool.from_function(
-        function, title=title, annotations=READS, structured_output=structured
+def tool(
+    function: Callable[..., Any],
+    *,
+    title: str,
+    structured: bool,
+    scope: str = READ,
+    annotations: ToolAnnotations = READS,
+    authority: Authority | None = None,
+) -> StrictTool:
+    """Make a strict tool of *function*, one that reads unless said otherwise.
+
+    The function's docstring is the description.
+    """
+    made = Tool.from_function(
+        function, title=title, annotations=annotations, structured_output=structured
     )
-    assert isinstance(made, StrictTool)
-    made.description = inspect.cleandoc(made.description)
-    made.parameters = {**_bare(made.parameters), "additionalProperties": False}
-    return made
+    facts = {name: getattr(made, name) for name in Tool.model_fields}
+    facts["description"] = inspect.cleandoc(made.description)
+    facts["parameters"] = {**_bare(made.parameters), "additionalProperties": False}
+    if made.fn_metadata.output_schema is not None:
+        made.fn_metadata.output_schema = _bare(made.fn_metadata.output_schema)
+    return StrictTool(**facts, scope=scope, authority=authority or Authority())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import uvicorn
@@ -19,15 +19,19 @@ from starlette.routing import Mount, Route
 from godot_otel import notify, query
 from godot_otel.errors import GodotError, SettingError, StoreUnreachableError
 from godot_otel.mcp import server as mcp_server
+from godot_otel.mcp.authority import Authority
 from godot_otel.web import listening
 from godot_otel.web.guard import Guard
 
 _SHUTDOWN_TIMEOUT = 3  # seconds; a client's open event stream would never end
 
 
-def build(reader: query.Reader) -> Starlette:
-    """Make the app; *reader* belongs to the caller. An app runs once."""
-    mcp = mcp_server.build(reader)
+def build(reader: query.Reader, authority: Authority | None = None) -> Starlette:
+    """Make the app; *reader* belongs to the caller. An app runs once.
+
+    *authority* says which tools beside the reading ones ``/mcp`` has; None: none.
+    """
+    mcp = mcp_server.build(reader, authority)
     # Guard checks Host and Origin, for every path. The other arguments stay the
     # library's: only with those does a client that gives up end its statement too.
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -55,9 +59,12 @@ async def serve(
     reader_dsn: str | None = None,
     redis_url: str | None = None,
     data_dir: Path | None = None,
+    scopes: Iterable[str] = (),
     announce: Callable[[str], None] = lambda url: print(url, flush=True),  # noqa: T201
 ) -> None:
     """Serve until SIGTERM or SIGINT; *announce* the URL once requests are answered.
+
+    *scopes* are what callers whose tokens have them may do beside reading.
 
     Whoever started this is told then too (``notify``): the socket listens, and the
     store answers or is known to be away.
@@ -66,9 +73,10 @@ async def serve(
         SettingError: the address is not this machine's own, or the port is taken.
     """
     bound = _listen(host, port)
+    authority = Authority(scopes, redis_url=redis_url, data_dir=data_dir)
     async with query.Reader(reader_dsn, redis_url, data_dir=data_dir) as reader:
         config = uvicorn.Config(
-            build(reader),
+            build(reader, authority),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
