@@ -131,6 +131,14 @@ def token(text: str) -> str:
     return text
 
 
+def host_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of host names, each with a port or without."""
+    for name in words(text):
+        if not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?", name):
+            raise ValueError("expected names such as logs.example.com, without http://")
+    return words(text)
+
+
 def list_name(text: str) -> str:
     """Check the name of a Redis list that is not one of ours."""
     if text.startswith("godot:"):
@@ -205,6 +213,12 @@ SETTINGS: tuple[Setting, ...] = (
         "What clients must send to the OTLP receiver as `Authorization: Bearer TOKEN`;"
         " without it, it listens on loopback alone.",
         token, secret=True,
+    ),
+    Setting(
+        "allowed_hosts", "GODOT_ALLOWED_HOSTS", "list of host names", (),
+        "Names, with a port or without, under which others may ask `mcp --http`; needed"
+        " for a --host beyond loopback, and requests to them need a token.",
+        host_names,
     ),
     Setting(
         "legacy_list", "GODOT_LEGACY_LIST", "name of a Redis list", None,

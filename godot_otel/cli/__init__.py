@@ -30,6 +30,7 @@ SERVER = {
     "trace": ("godot_otel.cli.read", "show one trace"),
     "traces": ("godot_otel.cli.read", "find traces"),
     "stats": ("godot_otel.cli.read", "count lines by level and component"),
+    "token": ("godot_otel.cli.token", "let others ask over HTTP, and end that"),
     "canary": ("godot_otel.cli.canary", "send known lines and look for each of them"),
     "backup": ("godot_otel.cli.backup", "the store in one file, and back again"),
     "dead-letters": ("godot_otel.cli.dead_letters", "show, resend or delete records"),

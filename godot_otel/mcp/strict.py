@@ -6,6 +6,7 @@ It is also the one place where errors become texts for a model.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from godot_otel.errors import GodotError
 from godot_otel.query import sanitize
+from godot_otel.rate import RateLimitError, Turns
 
 DEADLINE = 25.0  # seconds; the store's own statement timeout is below it
 _RENAMED = {"since:": "start_time:", "until:": "end_time:", "trace id:": "trace_id:"}
@@ -46,8 +48,10 @@ class StrictTool(Tool):
         """
         self._check(arguments)
         try:
-            with anyio.fail_after(DEADLINE):
+            with _turn(context), anyio.fail_after(DEADLINE):
                 return await super().run(arguments, context, convert_result)
+        except RateLimitError as error:
+            raise ToolError(f"{self.name}: {error}") from None
         except TimeoutError:
             raise ToolError(
                 f"{self.name}: took longer than {DEADLINE:.0f} s; narrow the window"
@@ -76,6 +80,13 @@ class StrictTool(Tool):
                 for one in error.errors()[:5]
             ]
             raise ToolError(f"{self.name}: {sanitize.line('; '.join(found))}") from None
+
+
+def _turn(context: Context[Any, Any]) -> contextlib.AbstractContextManager[None]:
+    """A turn of the caller's over HTTP; on stdio there is one caller, and no limit."""
+    request = context.request_context.request
+    turns = getattr(getattr(request, "state", None), "turns", None)
+    return turns.take() if isinstance(turns, Turns) else contextlib.nullcontext()
 
 
 def _renamed(text: str) -> str:

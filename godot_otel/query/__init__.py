@@ -17,9 +17,10 @@ from godot_otel.query.filters import (
 from godot_otel.query.freshness import Ingest
 from godot_otel.query.line import Line, age, rfc3339
 from godot_otel.query.logs import MAX_LIMIT, Page, logs
+from godot_otel.query.otlp import Records, otlp
 from godot_otel.query.reader import Reader, TooSlowError
 from godot_otel.query.stats import Stats, stats
-from godot_otel.query.tail import Tail, logs_after
+from godot_otel.query.tail import Tail, logs_after, newest_seq
 from godot_otel.query.traces import (
     Trace,
     TraceLines,
@@ -39,6 +40,7 @@ __all__ = [
     "Line",
     "Page",
     "Reader",
+    "Records",
     "Stats",
     "Tail",
     "Text",
@@ -50,6 +52,8 @@ __all__ = [
     "last_trace",
     "logs",
     "logs_after",
+    "newest_seq",
+    "otlp",
     "parse",
     "rfc3339",
     "stats",

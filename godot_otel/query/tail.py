@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from godot_otel.query.clauses import Clauses
+from godot_otel.query.clauses import Clauses, matches, row_clauses, text_clauses
+from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.reader import Reader, fetch
 
@@ -37,12 +38,16 @@ class Tail:
     seq: int
 
 
-async def logs_after(reader: Reader, seq: int, *, limit: int = 1000) -> Tail:
-    """Return the next lines after *seq*, in the order of seq.
+async def logs_after(
+    reader: Reader, seq: int, *, limit: int = 1000, filters: Filters | None = None
+) -> Tail:
+    """Return the next lines after *seq* that match, in the order of seq.
 
     Called again and again with the seq it returned, it gives every stored line once,
-    whatever commits meanwhile and in whatever order. No lines: nothing new yet.
+    whatever commits meanwhile and in whatever order. No lines: nothing new yet, or
+    nothing that matches; then seq has moved. The window of *filters* is left aside.
     """
+    wanted = _wanted(filters or Filters())
     async with reader.connection() as connection:
         chunks = await fetch(connection, _NEXT_CHUNKS, [seq, _CHUNKS])
         arms, rows, reached = Clauses(), 0, seq
@@ -58,13 +63,27 @@ async def logs_after(reader: Reader, seq: int, *, limit: int = 1000) -> Tail:
             )  # fmt: skip # two pairs
         if not chunks:
             return Tail([], seq)
-        either = " OR ".join(arms.texts)
-        parts = ["SELECT", COLUMNS, "FROM logs AS l WHERE", either]
+        either = f"({' OR '.join(arms.texts)})"
+        parts = ["SELECT", COLUMNS, "FROM logs AS l WHERE", either, "AND", str(wanted)]
         statement = " ".join([*parts, "ORDER BY l.seq LIMIT %s"])
-        found = await fetch(connection, statement, [*arms.values, limit])
-    lines = [Line.of(row) for row in found]
-    # Without lines: retention took the rows of these chunks meanwhile; step over them.
-    return Tail(lines, lines[-1].seq if lines else reached)
+        values = [*arms.values, *wanted.values, limit]
+        found = [Line.of(row) for row in await fetch(connection, statement, values)]
+    # With fewer than asked for, the chunks are read to their end, whatever of them
+    # matched or retention took meanwhile.
+    seq = found[-1].seq if len(found) >= limit else reached
+    text = filters.text if filters else None
+    if text:
+        found = [one for one in found if matches(text, one.body, one.attributes)]
+    return Tail(found, seq)
+
+
+def _wanted(filters: Filters) -> Clauses:
+    clauses = row_clauses(filters)
+    if filters.trace:
+        low, high = filters.trace.low, filters.trace.high
+        clauses.add("l.trace_id BETWEEN %s AND %s", low, high)
+    clauses.extend(text_clauses(filters.text))
+    return clauses
 
 
 async def newest_seq(reader: Reader) -> int:
