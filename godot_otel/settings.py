@@ -131,6 +131,30 @@ def token(text: str) -> str:
     return text
 
 
+def api_url(text: str) -> str:
+    """Check the URL of a server of ours; plain HTTP goes no further than this machine.
+
+    The message never holds the URL.
+    """
+    example = "expected a form such as https://logs.example.com"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(example) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text:
+        raise ValueError(example)
+    if parts.query or parts.fragment:
+        raise ValueError(f"{example}, with nothing behind")
+    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme == "http" and not loopback:
+        raise ValueError(
+            "plain http:// to another machine shows token and lines to the network;"
+            " use https://"
+        )
+    return text.rstrip("/")
+
+
 def host_names(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of host names, each with a port or without."""
     for name in words(text):
@@ -212,6 +236,17 @@ SETTINGS: tuple[Setting, ...] = (
         "otlp_token", "GODOT_OTLP_TOKEN", "token", None,
         "What clients must send to the OTLP receiver as `Authorization: Bearer TOKEN`;"
         " without it, it listens on loopback alone.",
+        token, secret=True,
+    ),
+    Setting(
+        "url", "GODOT_URL", "URL", None,
+        "A server (`mcp --http`) that `query`, `trace`, `traces`, `stats` and `tail`"
+        " read through instead of Postgres; https:// beyond this machine.",
+        api_url,
+    ),
+    Setting(
+        "token", "GODOT_TOKEN", "token", None,
+        "What GODOT_URL is asked with, from `godot-otel token create`.",
         token, secret=True,
     ),
     Setting(

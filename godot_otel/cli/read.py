@@ -18,7 +18,8 @@ import click
 
 from godot_otel import query as store_query
 from godot_otel.cli import show
-from godot_otel.query import Filters, Line, Reader
+from godot_otel.cli.source import Source, opened
+from godot_otel.query import Filters, Line
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 _A = TypeVar("_A")
@@ -52,14 +53,14 @@ def _window(function: _T) -> _T:
 
 
 def _read(
-    data_dir: Path | None, ask: Callable[[Reader], Coroutine[Any, Any, _A]]
+    data_dir: Path | None, ask: Callable[[Source], Coroutine[Any, Any, _A]]
 ) -> _A:
-    """Ask the store; the one place where a command enters asyncio."""
+    """Ask store or server; the one place where a command enters asyncio."""
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
 
     async def run() -> _A:
-        async with Reader(data_dir=data_dir) as reader:
-            return await ask(reader)
+        async with opened(data_dir) as source:
+            return await ask(source)
 
     return asyncio.run(run())
 
@@ -95,8 +96,8 @@ def query(
     """
     filters = store_query.parse(component=service, **given)
 
-    async def ask(reader: Reader) -> tuple[list[Line], store_query.Page]:
-        return await _lines(reader, filters, limit, "newest", cursor)
+    async def ask(source: Source) -> tuple[list[Line], store_query.Page]:
+        return await _lines(source, filters, limit, "newest", cursor)
 
     lines, page = _read(data_dir, ask)
     show.lines(lines, as_json=as_json)
@@ -107,13 +108,12 @@ def query(
 
 
 async def _lines(
-    reader: Reader, filters: Filters, limit: int, order: str, cursor: str = ""
+    source: Source, filters: Filters, limit: int, order: str, cursor: str = ""
 ) -> tuple[list[Line], store_query.Page]:
     """Read page after page until there are *limit* lines."""
     found: list[Line] = []
     while True:
-        page = await store_query.logs(
-            reader,
+        page = await source.logs(
             filters,
             limit=min(limit - len(found), _READ_TOGETHER_RECORDS),
             order=order,
@@ -147,20 +147,20 @@ def trace(
         store_query.parse(trace_id=trace_id)  # refused before anything is asked
 
     async def ask(
-        reader: Reader,
+        source: Source,
     ) -> tuple[store_query.TraceLines | None, list[Line], store_query.Page | None]:
         wanted = trace_id
         if last:
-            newest = await store_query.last_trace(reader, errors=error)
+            newest = await source.last_trace(errors=error)
             if newest is None:
                 return None, [], None
             wanted = newest.id
         filters = store_query.parse(trace_id=wanted)
-        found = await store_query.trace(reader, filters, limit=_READ_TOGETHER_RECORDS)
+        found = await source.trace(filters, limit=_READ_TOGETHER_RECORDS)
         if found.trace is None or not found.page.next_cursor:
             return found, found.page.lines, found.page
         whole = store_query.parse(trace_id=found.trace.id)
-        lines, page = await _lines(reader, whole, _TRACE_MAX_LINES, "oldest")
+        lines, page = await _lines(source, whole, _TRACE_MAX_LINES, "oldest")
         return found, lines, page
 
     found, lines, page = _read(data_dir, ask)
@@ -190,9 +190,9 @@ def traces(
     """Find traces, the one that wrote last first."""
     filters = store_query.parse(component=service, since=since, until=until)
 
-    async def ask(reader: Reader) -> store_query.Traces:
-        return await store_query.traces(
-            reader, filters, errors=errors, sort=sort, limit=limit, cursor=cursor
+    async def ask(source: Source) -> store_query.Traces:
+        return await source.traces(
+            filters, errors=errors, sort=sort, limit=limit, cursor=cursor
         )
 
     page = _read(data_dir, ask)
@@ -214,8 +214,8 @@ def stats(
         component=service, since=since, until=until, environment=environment
     )
 
-    async def ask(reader: Reader) -> store_query.Stats:
-        return await store_query.stats(reader, filters)
+    async def ask(source: Source) -> store_query.Stats:
+        return await source.stats(filters)
 
     counted = _read(data_dir, ask)
     if as_json:

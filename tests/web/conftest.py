@@ -53,7 +53,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(
-    dsn: str, *, redis_url: str | None = None, **options: object
+    dsn: str, *, redis_url: str | None = None, port: int = 0, **options: object
 ) -> AsyncIterator[Server]:
     options.setdefault("limits", PLENTY)
     async with query.Reader(dsn, redis_url) as reader:
@@ -63,7 +63,7 @@ async def serving(
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
-        with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_server(("127.0.0.1", port)) as listening:
             task = asyncio.create_task(server.serve(sockets=[listening]))
             while not server.started:
                 await asyncio.sleep(0.01)

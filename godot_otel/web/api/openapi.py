@@ -37,6 +37,7 @@ def _rows(name: str) -> Schema:
 
 
 _WINDOW = _object(since=_TEXT_OR_NULL, until=_TEXT)
+_WINDOW["properties"] |= {"searched_to": _TEXT}  # where a long search stopped
 _ABOUT: dict[str, Schema] = {
     "next_cursor": _TEXT_OR_NULL,
     "window": _WINDOW,

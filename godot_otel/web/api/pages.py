@@ -23,7 +23,10 @@ def lines(page: query.Page) -> str:
             cursor = page.cursor_after(page.lines[len(rows) - 1])
             break
         rows.append(row)
-    return joined(rows, about(page, page.window(), cursor, _stopped(page)))
+    window = page.window()
+    if page.searched_to:
+        window["searched_to"] = query.rfc3339(page.searched_to, 0)
+    return joined(rows, about(page, window, cursor, _stopped(page)))
 
 
 def about(
