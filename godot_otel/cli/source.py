@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
 from godot_otel import query, settings
-from godot_otel.query import Filters, Page, Reader, Stats, Trace, TraceLines, Traces
+from godot_otel.errors import StoreUnreachableError
+from godot_otel.query import (
+    Filters,
+    Line,
+    Page,
+    Reader,
+    Stats,
+    Trace,
+    TraceLines,
+    Traces,
+)
+
+_EVERY, _AWAY = 0.25, 1.0  # seconds between two looks
 
 
 class Source(Protocol):
@@ -32,6 +45,13 @@ class Source(Protocol):
 
     async def stats(self, filters: Filters) -> Stats:
         """As ``query.stats``."""
+
+    def follow(self, filters: Filters) -> AsyncIterator[Line]:
+        """Give the lines to come, each once, for ever; waits where the store is away.
+
+        Raises:
+            StoreUnreachableError: it is away already at the beginning.
+        """
 
 
 class Store:
@@ -67,6 +87,21 @@ class Store:
     async def stats(self, filters: Filters) -> Stats:
         """See ``Source``."""
         return await query.stats(self.reader, filters)
+
+    async def follow(self, filters: Filters) -> AsyncIterator[Line]:
+        """See ``Source``."""
+        seq = await query.newest_seq(self.reader)
+        while True:
+            try:
+                found = await query.logs_after(self.reader, seq, filters=filters)
+            except StoreUnreachableError:
+                await asyncio.sleep(_AWAY)
+                continue
+            for one in found.lines:
+                yield one
+            if found.seq == seq:
+                await asyncio.sleep(_EVERY)
+            seq = found.seq
 
 
 @contextlib.asynccontextmanager

@@ -22,6 +22,7 @@ from godot_otel.query.logs import keyset
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import ahead, trace_slices, whole_trace_id
 
+MAX_CHARACTERS = 8 * 1024 * 1024  # of an answer's bodies and attributes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -76,14 +77,24 @@ async def otlp(
                 rows += await _rows(connection, clauses, limit + 1 - len(rows))
                 if len(rows) > limit:
                     break
-        kept = rows[:limit]
+        kept = rows[: min(limit, _fitting(rows))]
         resources = await _by_id(connection, _RESOURCES, {row[3] for row in kept})
         scopes = await _by_id(connection, _SCOPES, {row[4] for row in kept})
     more = None
-    if len(rows) > limit:
+    if len(rows) > len(kept):
         last = Position(*kept[-1][:3])
         more = cursors.encode(digest, None, None, last.time, last.nanos, last.seq)
     return Records({"resourceLogs": _grouped(kept, resources, scopes)}, more)
+
+
+def _fitting(rows: list[tuple[Any, ...]]) -> int:
+    """How many rows an answer holds; at least one."""
+    left = MAX_CHARACTERS
+    for place, row in enumerate(rows):
+        left -= sum(len(text) for text in row[13:16] if text)
+        if left < 0:
+            return max(1, place)
+    return len(rows)
 
 
 async def _rows(

@@ -1,8 +1,8 @@
 """What came in by OTLP comes out as OTLP, whole."""
 
+import sys
 import time
 
-import pytest
 from fix_otlp import entry
 from fix_processes import CollectorProcess, count, wait_until
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from godot_otel import queue
+from godot_otel.query import Records
 from godot_otel_collector.receiver import parsing
 from godot_otel_collector.receiver.answers import Encoding
 
@@ -124,9 +125,8 @@ def arrange(attributes) -> None:
                 arrange(item.kvlist_value.values)
 
 
-@pytest.mark.parametrize("limit", [1000, 7])
-async def test_what_was_sent_comes_out(
-    serve, store_dsn, redis_url, tmp_path, producer, limit
+async def test_what_was_sent_comes_out_whole_and_in_pieces(
+    serve, store_dsn, redis_url, tmp_path, producer, monkeypatch
 ):
     sent = everything()
     records = len(canonical(sent))
@@ -137,16 +137,28 @@ async def test_what_was_sent_comes_out(
     collector = CollectorProcess(tmp_path, redis_url, store_dsn)
     wait_until(lambda: count(store_dsn) == records + 1, "all are stored")
     assert collector.stop() == 0
-    found: list[str] = []
     async with serve() as server, server.client() as client:
-        path = f"/api/traces/{TRACE.hex()[:12]}"
-        query = f"?format=otlp&limit={limit}"
-        while query:
-            answer = await client.get(path + query)
-            assert answer.status_code == 200
-            document = answer.json()
-            assert list(document) == ["resourceLogs"]
-            found += canonical(parsing.parse(answer.content, Encoding.JSON).request)
-            link = answer.headers.get("link", "")
-            query = link.partition("<")[2].partition(">")[0]
-    assert sorted(found) == canonical(sent)
+        assert await read(client, 1000) == (canonical(sent), 1)
+        found, answers = await read(client, 7)
+        assert found == canonical(sent)
+        assert answers > 10
+        monkeypatch.setattr(sys.modules[Records.__module__], "MAX_CHARACTERS", 20_000)
+        found, answers = await read(client, 1000)
+        assert found == canonical(sent)
+        assert answers > 10
+
+
+async def read(client, limit: int) -> tuple[list[str], int]:
+    """All records, and how many answers they came in."""
+    path = f"/api/traces/{TRACE.hex()[:12]}"
+    found: list[str] = []
+    query, answers = f"?format=otlp&limit={limit}", 0
+    while query:
+        answer = await client.get(path + query)
+        assert answer.status_code == 200
+        assert list(answer.json()) == ["resourceLogs"]
+        found += canonical(parsing.parse(answer.content, Encoding.JSON).request)
+        link = answer.headers.get("link", "")
+        query = link.partition("<")[2].partition(">")[0]
+        answers += 1
+    return sorted(found), answers

@@ -11,6 +11,7 @@ from godot_otel import query
 from godot_otel.access import WRITE
 from godot_otel.cli import main
 from godot_otel.cli.remote import Remote
+from godot_otel.cli.source import Store
 from godot_otel.errors import SettingError, StoreUnreachableError
 from godot_otel.rate import Limits
 
@@ -117,7 +118,7 @@ async def test_refusals_are_the_servers_sentences(serve, token, lines, take_away
             with pytest.raises(SettingError, match=sentence) as error:
                 await ask(server.url, shown)
             assert shown not in str(error.value)
-        for _ in range(4):  # waits where it is told to
+        for _ in range(3):  # waits where it is told to
             assert (await ask(server.url, good)).levels == {"INFO": 1}
         await asyncio.sleep(1)
         take_away()
@@ -125,6 +126,17 @@ async def test_refusals_are_the_servers_sentences(serve, token, lines, take_away
             await ask(server.url, good)
     with pytest.raises(StoreUnreachableError, match="nothing answers at GODOT_URL"):
         await ask(server.url, good)
+
+
+async def test_the_store_itself_is_followed_too(lines, store_dsn):
+    lines.add(Row("before"))
+    async with query.Reader(store_dsn) as reader, asyncio.timeout(10):
+        following = Store(reader).follow(query.parse(level="WARN"))
+        first = asyncio.ensure_future(anext(following))
+        await asyncio.sleep(0.3)
+        lines.add(Row("not this"), Row("one", severity=17), Row("two", severity=21))
+        assert [(await first).body, (await anext(following)).body] == ["one", "two"]
+        await following.aclose()
 
 
 async def test_following_goes_on_where_a_server_that_restarts_was(serve, lines, token):
