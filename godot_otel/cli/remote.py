@@ -108,11 +108,13 @@ class Remote:
                     if answer.status_code != 200:
                         await answer.aread()
                         raise self._refused(answer)
-                    async for name, value in _fields(answer):
-                        if name == "id":
-                            last = value
-                        elif name == "data":
-                            yield shapes.line(json.loads(value))
+                    async for event in _events(answer):
+                        if event.get("event") == "refused":
+                            said = json.loads(event["data"])["error"]
+                            raise SettingError(plain(said))
+                        if "data" in event:
+                            yield shapes.line(json.loads(event["data"]))
+                        last = event.get("id", last)
             except httpx2.TransportError:
                 if not last:
                     raise self._away() from None
@@ -192,15 +194,13 @@ def _object(answer: httpx2.Response) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-async def _fields(answer: httpx2.Response) -> AsyncIterator[tuple[str, str]]:
-    """The fields of server-sent events; an id counts once its event is whole."""
+async def _events(answer: httpx2.Response) -> AsyncIterator[dict[str, str]]:
+    """Server-sent events as their fields, each once it is whole."""
     pending: dict[str, str] = {}
     async for text in answer.aiter_lines():
         if text:
             name, _, value = text.partition(":")
             pending[name] = value.removeprefix(" ")
-            continue
-        for name in ("data", "id"):
-            if name in pending:
-                yield name, pending[name]
-        pending = {}
+        else:
+            yield pending
+            pending = {}

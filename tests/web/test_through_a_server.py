@@ -139,6 +139,17 @@ async def test_the_store_itself_is_followed_too(lines, store_dsn):
         await following.aclose()
 
 
+async def test_a_stream_that_cannot_go_on_says_why(server, lines):
+    lines.add(Row("before"))
+    async with Remote(server.url, None) as remote, asyncio.timeout(10):
+        following = remote.follow(query.parse(where=["k~("]))
+        first = asyncio.ensure_future(anext(following))
+        await asyncio.sleep(0.3)
+        lines.add(Row("one", attributes={"k": "v"}))
+        with pytest.raises(SettingError, match="no regular expression"):
+            await first
+
+
 async def test_following_goes_on_where_a_server_that_restarts_was(serve, lines, token):
     lines.add(Row("before"))
     shown = await token()

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from godot_otel import query
-from godot_otel.errors import StoreUnreachableError
+from godot_otel.errors import GodotError, StoreUnreachableError
 from godot_otel.query import Filters, cursor
 from godot_otel.query.filters import FilterError
 from godot_otel.web.api.operation import HEADERS, dumps
@@ -27,7 +27,8 @@ class Follow(Response):
     """A stream that ends when the client goes or its token does.
 
     Every event carries its cursor as id, and so does every heartbeat: a client that
-    connects again with the last one misses nothing and gets nothing twice.
+    connects again with the last one misses nothing and gets nothing twice. An event
+    ``refused`` says why a stream ends that cannot go on.
     """
 
     def __init__(
@@ -78,6 +79,9 @@ class Follow(Response):
                 yield f": the store is away\nid: {self._cursor()}\n\n"
                 await asyncio.sleep(_AWAY)
                 continue
+            except GodotError as error:  # a pattern that is none, or takes too long
+                yield f"event: refused\ndata: {dumps({'error': str(error)})}\n\n"
+                return
             now = datetime.now(UTC)
             for one in found.lines:
                 self._seq = one.seq
