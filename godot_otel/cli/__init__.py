@@ -28,6 +28,7 @@ SERVER = {
     "migrate": ("godot_otel.cli.serve", "create or upgrade the store's schema"),
     "query": ("godot_otel.cli.read", "find log lines"),
     "trace": ("godot_otel.cli.read", "show one trace"),
+    "tail": ("godot_otel.cli.tail", "print log lines as they are stored"),
     "traces": ("godot_otel.cli.read", "find traces"),
     "stats": ("godot_otel.cli.read", "count lines by level and component"),
     "token": ("godot_otel.cli.token", "let others ask over HTTP, and end that"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self, TypeAlias
 from urllib.parse import quote
 
@@ -90,14 +90,16 @@ class Remote:
         """See ``Source``."""
         return shapes.stats(await self._ask("stats", _given(filters)))
 
-    async def follow(self, filters: Filters) -> AsyncIterator[Line]:
-        """Give the lines to come, each once, for ever; connects again when cut off.
+    async def follow(
+        self, filters: Filters, *, say: Callable[[str], None]
+    ) -> AsyncIterator[Line]:
+        """See ``Source``; connects again when cut off, from where it was.
 
         Raises:
             GodotError: the server refuses, at first or later.
         """
         given: Parameters = [*_given(filters), ("follow", "true")]
-        last = ""
+        last, away = "", False
         while True:
             headers = {"Last-Event-ID": last} if last else {}
             silence = httpx2.Timeout(_TIMEOUT, read=_SILENCE)
@@ -114,13 +116,17 @@ class Remote:
                             raise SettingError(plain(said))
                         if "data" in event:
                             yield shapes.line(json.loads(event["data"]))
-                        last = event.get("id", last)
+                        last, away = event.get("id", last), False
+                problem = self._away()
             except httpx2.TransportError:
-                if not last:
-                    raise self._away() from None
-            except StoreUnreachableError:
-                if not last:
-                    raise
+                problem = self._away()
+            except StoreUnreachableError as error:
+                problem = error
+            if not last:
+                raise problem
+            if not away:
+                say(str(problem))
+            away = True
             await asyncio.sleep(_AGAIN)
 
     async def _ask(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -46,8 +46,12 @@ class Source(Protocol):
     async def stats(self, filters: Filters) -> Stats:
         """As ``query.stats``."""
 
-    def follow(self, filters: Filters) -> AsyncIterator[Line]:
-        """Give the lines to come, each once, for ever; waits where the store is away.
+    def follow(
+        self, filters: Filters, *, say: Callable[[str], None]
+    ) -> AsyncIterator[Line]:
+        """Give the lines to come, each once, for ever.
+
+        Waits where the store is away, and says so once.
 
         Raises:
             StoreUnreachableError: it is away already at the beginning.
@@ -88,15 +92,22 @@ class Store:
         """See ``Source``."""
         return await query.stats(self.reader, filters)
 
-    async def follow(self, filters: Filters) -> AsyncIterator[Line]:
+    async def follow(
+        self, filters: Filters, *, say: Callable[[str], None]
+    ) -> AsyncIterator[Line]:
         """See ``Source``."""
         seq = await query.newest_seq(self.reader)
+        away = False
         while True:
             try:
                 found = await query.logs_after(self.reader, seq, filters=filters)
-            except StoreUnreachableError:
+            except StoreUnreachableError as error:
+                if not away:
+                    say(str(error))
+                away = True
                 await asyncio.sleep(_AWAY)
                 continue
+            away = False
             for one in found.lines:
                 yield one
             if found.seq == seq:
