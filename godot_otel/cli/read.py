@@ -19,7 +19,8 @@ import click
 from godot_otel import query as store_query
 from godot_otel.cli import show, show_counts
 from godot_otel.cli.filters import filters
-from godot_otel.query import Filters, Line, Reader
+from godot_otel.cli.source import Source, opened
+from godot_otel.query import Filters, Line
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 _A = TypeVar("_A")
@@ -53,14 +54,14 @@ def _window(function: _T) -> _T:
 
 
 def _read(
-    data_dir: Path | None, ask: Callable[[Reader], Coroutine[Any, Any, _A]]
+    data_dir: Path | None, ask: Callable[[Source], Coroutine[Any, Any, _A]]
 ) -> _A:
-    """Ask the store; the one place where a command enters asyncio."""
+    """Ask store or server; the one place where a command enters asyncio."""
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
 
     async def run() -> _A:
-        async with Reader(data_dir=data_dir) as reader:
-            return await ask(reader)
+        async with opened(data_dir) as source:
+            return await ask(source)
 
     return asyncio.run(run())
 
@@ -97,8 +98,8 @@ def query(
     """
     filters = store_query.parse(component=service, **given)
 
-    async def ask(reader: Reader) -> tuple[list[Line], store_query.Page]:
-        return await _lines(reader, filters, limit, "newest", cursor)
+    async def ask(source: Source) -> tuple[list[Line], store_query.Page]:
+        return await _lines(source, filters, limit, "newest", cursor)
 
     lines, page = _read(data_dir, ask)
     show.lines(lines, as_json=as_json)
@@ -109,13 +110,12 @@ def query(
 
 
 async def _lines(
-    reader: Reader, filters: Filters, limit: int, order: str, cursor: str = ""
+    source: Source, filters: Filters, limit: int, order: str, cursor: str = ""
 ) -> tuple[list[Line], store_query.Page]:
     """Read page after page until there are *limit* lines."""
     found: list[Line] = []
     while True:
-        page = await store_query.logs(
-            reader,
+        page = await source.logs(
             filters,
             limit=min(limit - len(found), _READ_TOGETHER_RECORDS),
             order=order,
@@ -149,20 +149,20 @@ def trace(
         store_query.parse(trace_id=trace_id)  # refused before anything is asked
 
     async def ask(
-        reader: Reader,
+        source: Source,
     ) -> tuple[store_query.TraceLines | None, list[Line], store_query.Page | None]:
         wanted = trace_id
         if last:
-            newest = await store_query.last_trace(reader, errors=error)
+            newest = await source.last_trace(errors=error)
             if newest is None:
                 return None, [], None
             wanted = newest.id
         filters = store_query.parse(trace_id=wanted)
-        found = await store_query.trace(reader, filters, limit=_READ_TOGETHER_RECORDS)
+        found = await source.trace(filters, limit=_READ_TOGETHER_RECORDS)
         if found.trace is None or not found.page.next_cursor:
             return found, found.page.lines, found.page
         whole = store_query.parse(trace_id=found.trace.id)
-        lines, page = await _lines(reader, whole, _TRACE_MAX_LINES, "oldest")
+        lines, page = await _lines(source, whole, _TRACE_MAX_LINES, "oldest")
         return found, lines, page
 
     found, lines, page = _read(data_dir, ask)
@@ -199,10 +199,10 @@ def traces(
     asked = store_query.parse(component=service, **given)
     sort = "slowest" if slowest else sort
 
-    async def ask(reader: Reader) -> store_query.Traces:
-        return await store_query.traces(
-            reader, asked, errors=errors, sort=sort,
-            min_duration_ms=min_duration_ms, limit=limit, cursor=cursor,
+    async def ask(source: Source) -> store_query.Traces:
+        return await source.traces(
+            asked, errors=errors, sort=sort, min_duration_ms=min_duration_ms,
+            limit=limit, cursor=cursor,
         )  # fmt: skip # one question
 
     page = _read(data_dir, ask)
@@ -235,9 +235,9 @@ def stats(
     asked = store_query.parse(component=service, **given)
     bucket = bucket or ("auto" if histogram else "")
 
-    async def ask(reader: Reader) -> store_query.Stats:
-        return await store_query.stats(
-            reader, asked, group_by=group_by, bucket=bucket, fields=fields
+    async def ask(source: Source) -> store_query.Stats:
+        return await source.stats(
+            asked, group_by=group_by, bucket=bucket, fields=fields
         )
 
     counted = _read(data_dir, ask)

@@ -56,6 +56,16 @@ def lines(found: Sequence[Line], *, as_json: bool) -> None:
             click.echo(" ".join([when, *map(str, _columns(one)), _trace(one)]))
 
 
+def followed(one: Line, *, as_json: bool) -> None:
+    """Print a line as it comes; on a terminal coloured, and in no column."""
+    if as_json or not terminal():
+        lines([one], as_json=as_json)
+        return
+    cells = [local(one.time), *_columns(one), _trace(one)]
+    row = Text(" ").join(Text(one) if isinstance(one, str) else one for one in cells)
+    Console(highlight=False, markup=False).print(row, soft_wrap=True)
+
+
 def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
     """Print one trace's lines with their distance from its first one."""
     if as_json:

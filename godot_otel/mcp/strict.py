@@ -6,6 +6,7 @@ It is also the one place where errors become texts for a model.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from godot_otel.access import READ
 from godot_otel.errors import GodotError
 from godot_otel.mcp.authority import Authority
 from godot_otel.query import sanitize
+from godot_otel.rate import RateLimitError, Turns
 
 DEADLINE = 40.0  # seconds; a statement's timeout and a follower's wait are below it
 _RENAMED = {"since:": "start_time:", "until:": "end_time:", "trace id:": "trace_id:"}
@@ -53,11 +55,13 @@ class StrictTool(Tool):
 
         Anything else reaches the caller by the tool's name alone.
         """
-        await self.authority.check(context, self.name, self.scope, arguments)
-        self._check(arguments)
         try:
-            with anyio.fail_after(DEADLINE):
+            with _turn(context), anyio.fail_after(DEADLINE):
+                await self.authority.check(context, self.name, self.scope, arguments)
+                self._check(arguments)
                 return await super().run(arguments, context, convert_result)
+        except RateLimitError as error:
+            raise ToolError(f"{self.name}: {error}") from None
         except TimeoutError:
             raise ToolError(
                 f"{self.name}: took longer than {DEADLINE:.0f} s; narrow the window"
@@ -86,6 +90,13 @@ class StrictTool(Tool):
                 for one in error.errors()[:5]
             ]
             raise ToolError(f"{self.name}: {sanitize.line('; '.join(found))}") from None
+
+
+def _turn(context: Context[Any, Any]) -> contextlib.AbstractContextManager[None]:
+    """A turn of the caller's over HTTP; on stdio there is one caller, and no limit."""
+    request = context.request_context.request
+    turns = getattr(getattr(request, "state", None), "turns", None)
+    return turns.take() if isinstance(turns, Turns) else contextlib.nullcontext()
 
 
 def _renamed(text: str) -> str:
