@@ -11,6 +11,7 @@ import hypothesis.strategies as st
 from fix_lines import Lines, Row
 from fix_mcp import ask, client, refusal
 from mcp import Client
+from psycopg.conninfo import make_conninfo
 
 from godot_otel import query
 from godot_otel.mcp import server as mcp_server
@@ -258,8 +259,7 @@ _CATASTROPHE = r"body~^(a*)(a*)(a*)(a*)\1\2\3\4b$"  # an odd number has no halve
 
 async def test_a_regular_expression_cannot_hang_the_store(lines, store_dsn):
     lines.add(*(Row("a" * 1501 + "b", START, trace_id=TRACE) for _ in range(20)))
-    joint = "&" if "?" in store_dsn else "?"
-    limited = f"{store_dsn}{joint}options=-c%20statement_timeout%3D500ms"
+    limited = make_conninfo(store_dsn, options="-c statement_timeout=500ms")
     async with client("memory", "auto", limited) as made:
         for tool in STRINGS:
             if tool == "logger_get_trace":
