@@ -20,7 +20,8 @@ from godot_otel.query.freshness import Ingest
 from godot_otel.query.line import Line, age, rfc3339
 from godot_otel.query.logs import MAX_LIMIT, Page, logs
 from godot_otel.query.otlp import Records, otlp
-from godot_otel.query.patterns import Pattern, Patterns, patterns
+from godot_otel.query.pattern import Pattern
+from godot_otel.query.patterns import Patterns, patterns
 from godot_otel.query.reader import Reader, TooSlowError
 from godot_otel.query.stats import Group, Stats, stats
 from godot_otel.query.tail import Tail, logs_after, newest_seq

@@ -26,12 +26,7 @@ async def why_empty(
     facts: Ingest,
 ) -> list[str]:
     """Sentences that name the likely causes, the likeliest first."""
-    notes = []
-    if facts.queue_depth:
-        notes.append(
-            f"not arrived yet: {facts.queue_depth} records wait in the queue,"
-            f" the oldest for {facts.oldest_lag_s or 0:.1f} s; ask again"
-        )
+    notes = not_arrived(facts)
     kept = await _kept(connection)
     if kept is None:
         return [*notes, "the store holds no lines yet"]
@@ -43,7 +38,7 @@ async def why_empty(
         )
     elif until and until <= first:
         notes.append(f"the store holds nothing from before {rfc3339(first)}")
-    notes += await _unknown_names(connection, filters)
+    notes += await unknown_names(connection, filters)
     if filters.trace is not None:
         notes.append(
             f"no such line of trace {filters.trace.hex}: never stored, filtered away,"
@@ -68,7 +63,18 @@ async def _kept(
     return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
 
-async def _unknown_names(connection: store.Connection, filters: Filters) -> list[str]:
+def not_arrived(facts: Ingest) -> list[str]:
+    """Say what waits in the queue, if anything does."""
+    if not facts.queue_depth:
+        return []
+    return [
+        f"not arrived yet: {facts.queue_depth} records wait in the queue,"
+        f" the oldest for {facts.oldest_lag_s or 0:.1f} s; ask again"
+    ]
+
+
+async def unknown_names(connection: store.Connection, filters: Filters) -> list[str]:
+    """Say which names nothing in the store has, and which are near."""
     notes = []
     for title, column, name in (
         ("component", "service", filters.component),

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from godot_otel.query import cursor as cursors
+from godot_otel.query.emptiness import not_arrived, unknown_names
 from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import ingest
 from godot_otel.query.line import Line
@@ -53,13 +54,17 @@ async def follow(
             await asyncio.sleep(min(_POLL_INTERVAL, left))
     async with reader.connection() as connection:
         facts = await ingest(reader, connection, None)
+        notes = []
+        if not lines:
+            notes = [f"no such line was stored within {wait:g} s", *not_arrived(facts)]
+            notes += await unknown_names(connection, filters)
     return Page(
         lines=lines,
         since=None,
         until=None,
         next_cursor=cursors.encode(digest, None, None, seq),
         ingest=facts,
-        notes=[] if lines else [f"no such line was stored within {wait:g} s"],
+        notes=notes,
         digest=digest,
         given=filters.given,
         follows=True,

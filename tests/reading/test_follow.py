@@ -94,6 +94,9 @@ async def test_two_writers_at_once_and_every_line_comes_once(lines, reader, stor
     assert len(set(found)) == len(found) == 120
     last = await query.follow(reader, asked, wait=0.3, cursor=page.next_cursor)
     assert last.lines == []
+    typo = query.parse(component="ordes", default_since="")
+    typed = await query.follow(reader, typo, wait=0)
+    assert typed.notes[1] == "no such component: 'ordes', did you mean 'orders'?"
 
 
 async def test_a_trace_that_is_not_stored_yet_can_be_waited_for(lines, made):

@@ -1,14 +1,18 @@
 """The tools as a real client meets them: stdio and HTTP, both eras of the protocol."""
 
+import asyncio
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fix_lines import Row
 from fix_mcp import OneCall, ask, client, refusal, stdio
+from fix_otlp import entry
 from mcp import Client
 
+from godot_otel import query, queue
 from godot_otel.mcp import server as mcp_server
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -86,6 +90,17 @@ STRICT = [
     ("logger_get_trace", {"trace_id": ""}, "trace_id: it is empty"),
     ("logger_get_trace", {"trace_id": TRACE, "span_id": "1"}, "span id: '1' is none"),
     ("dewey_get_log_stats", {"window": "-1h"}, "unknown parameter 'window'."),
+    ("dewey_get_log_stats", {"groupby": "x"}, "did you mean 'group_by'?"),
+    ("dewey_get_log_stats", {"bucket": "often"}, "bucket: 'often' is none of 1m"),
+    ("logger_find_traces", {"min_duration": 5}, "did you mean 'min_duration_ms'?"),
+    ("logger_find_traces", {"sort": "best"}, "sort: Input should be 'recent', 'slow"),
+    ("logger_find_traces", {"cursor": "W10"}, "cursor: not one that"),
+    ("logger_find_traces", {"start_time": "2026-11-22T14:00"}, "14:00:00Z"),
+    ("logger_patterns", {"compare": "previous"}, "did you mean 'compare_to'?"),
+    ("logger_patterns", {"compare_to": "last"}, "compare_to: 'last' is none of"),
+    ("logger_patterns", {"limit": 101}, "limit: Input should be less than or equal"),
+    ("logger_query", {"arround": 5}, "did you mean 'around'?"),
+    ("logger_query", {"around": 5}, "around: no line has the seq 5"),
 ]
 
 
@@ -241,3 +256,28 @@ async def test_errors_hold_neither_database_text_nor_passwords(tmp_path):
     assert "store unreachable since" in said
     assert "hush" not in said
     assert "somebody" not in said
+
+
+async def test_while_the_store_is_away_every_tool_says_so_in_time(redis_url):
+    calls = [
+        ("logger_query", {}), ("logger_query", {"follow": True, "wait_s": 30}),
+        ("logger_query", {"around": 7}), ("logger_get_trace", {"trace_id": TRACE}),
+        ("logger_find_traces", {}), ("logger_patterns", {"compare_to": "previous"}),
+        ("dewey_get_log_stats", {}),
+    ]  # fmt: skip # every way to the store
+    producer = queue.Producer(redis_url)
+    producer.admit(entry(["x"] * 7))
+    producer.close()
+    async with (
+        query.Reader("postgresql://u:hush@127.0.0.1:1/d", redis_url) as reader,
+        Client(mcp_server.build(reader)) as made,
+    ):
+        began = time.monotonic()
+        said = await asyncio.gather(
+            *(refusal(made, tool, **given) for tool, given in calls)
+        )
+        assert time.monotonic() - began < 3
+    for (tool, _), one in zip(calls, said, strict=True):
+        assert one.startswith(f"{tool}: store unreachable since 20")
+        assert "7 records queued, nothing lost" in one
+        assert "hush" not in one
