@@ -53,10 +53,10 @@ class StrictTool(Tool):
 
         Anything else reaches the caller by the tool's name alone.
         """
-        await self.authority.check(context, self.name, self.scope, arguments)
-        self._check(arguments)
         try:
             with anyio.fail_after(DEADLINE):
+                await self.authority.check(context, self.name, self.scope, arguments)
+                self._check(arguments)
                 return await super().run(arguments, context, convert_result)
         except TimeoutError:
             raise ToolError(
