@@ -194,8 +194,9 @@ async def test_whole_partitions_go_as_by_retention_and_are_seen_no_more(
     )
     rows(
         store_dsn,
-        "INSERT INTO audit VALUES (%s, 'somebody', 'clear', 'done', '{}', NULL)", hour(9),
-    )  # fmt: skip # an old row
+        "INSERT INTO audit VALUES (%s, 'somebody', 'clear', 'done', '{}', NULL)",
+        hour(9),
+    )
     before = hour(3) + timedelta(minutes=1)
     done = await cleared(store_dsn, Choice(before))
     assert done.counts.levels == {"INFO": 4}
