@@ -155,7 +155,8 @@ class Writing:
                     action,
                     "done" if taken else "failed",
                     about,
-                    {"accepted": len(made) - len(left), "error": str(error or "")},
+                    {"accepted": len(made) - len(left)}
+                    | ({"error": str(error)} if error else {}),
                 )
             )
         if error is None:
