@@ -6,88 +6,30 @@ goes to stderr, so that a pipe gets rows alone.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from godot_otel import query as store_query
-from godot_otel.cli import show, show_counts
-from godot_otel.cli.filters import filters
-from godot_otel.cli.source import Source, opened
+from godot_otel.cli import show, show_counts, source
+from godot_otel.cli.filters import filters, form, of_trace, window
+from godot_otel.cli.source import Source
 from godot_otel.query import Filters, Line
 
-_T = TypeVar("_T", bound=Callable[..., Any])
-_A = TypeVar("_A")
 _TRACE_MAX_LINES = 10_000
 _READ_TOGETHER_RECORDS = store_query.MAX_LIMIT
 
 
-def _common(function: _T) -> _T:
-    for option in (
-        click.option(
-            "--data-dir",
-            type=click.Path(path_type=Path),
-            help="Read the stack of this data directory (GODOT_DATA_DIR).",
-        ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
-    ):
-        function = option(function)
-    return function
-
-
-def _window(function: _T) -> _T:
-    for option in (
-        click.option("--until", default="", help="Like --since; default: now."),
-        click.option(
-            "--since", default="", help="-15m, -2h, -7d, or ISO 8601 with its zone."
-        ),
-        click.option("--service", default="", help="Name; a trailing * is a prefix."),
-    ):
-        function = option(function)
-    return function
-
-
-def _read(
-    data_dir: Path | None, ask: Callable[[Source], Coroutine[Any, Any, _A]]
-) -> _A:
-    """Ask store or server; the one place where a command enters asyncio."""
-    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
-
-    async def run() -> _A:
-        async with opened(data_dir) as source:
-            return await ask(source)
-
-    return asyncio.run(run())
-
-
-def _say(*sentences: str | None) -> None:
-    for sentence in sentences:
-        if sentence:
-            click.echo(show.plain(sentence), err=True)
-
-
 @click.command()
-@click.option("--trace-id", default="", help="32 hex digits or their first 8 or more.")
-@click.option("--logger", default="", help="Name of the logger; * as in --service.")
-@click.option("--environment", default="")
-@click.option("--version", default="", help="Of the service.")
-@click.option("--level", default="", help="At least TRACE DEBUG INFO WARN ERROR FATAL.")
-@_window
-@click.option("--search", default="", help='Whole words, all of them; "in a row".')
-@click.option(
-    "--where", multiple=True,
-    help="key=value key!=value key~regex key>n key<n 'key exists'; body~regex for the"
-    " line itself; up to 8 times.",
-)  # fmt: skip # one option
+@of_trace
+@filters
+@window
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1))
 @click.option("--cursor", default="", help="Go on where an earlier answer ended.")
-@_common
+@form
 def query(
     service: str, limit: int, cursor: str, as_json: bool, data_dir: Path | None,
     **given: Any,
@@ -96,27 +38,30 @@ def query(
 
     With --json stdout has one object a line; how to go on (--cursor) is on stderr.
     """
-    filters = store_query.parse(component=service, **given)
+    asked = store_query.parse(component=service, **given)
 
-    async def ask(source: Source) -> tuple[list[Line], store_query.Page]:
-        return await _lines(source, filters, limit, "newest", cursor)
+    async def ask(there: Source) -> tuple[list[Line], store_query.Page]:
+        return await _lines(there, asked, limit, "newest", cursor)
 
-    lines, page = _read(data_dir, ask)
+    lines, page = source.ask(data_dir, ask)
     show.lines(lines, as_json=as_json)
-    _say(*page.notes)
+    show.say(*page.notes)
     if page.searched_to:
-        _say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
-    _say(_fresh(page.ingest), page.next_cursor and f"more: --cursor {page.next_cursor}")
+        show.say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
+    show.say(
+        show.fresh(page.ingest),
+        page.next_cursor and f"more: --cursor {page.next_cursor}",
+    )
 
 
 async def _lines(
-    source: Source, filters: Filters, limit: int, order: str, cursor: str = ""
+    there: Source, asked: Filters, limit: int, order: str, cursor: str = ""
 ) -> tuple[list[Line], store_query.Page]:
     """Read page after page until there are *limit* lines."""
     found: list[Line] = []
     while True:
-        page = await source.logs(
-            filters,
+        page = await there.logs(
+            asked,
             limit=min(limit - len(found), _READ_TOGETHER_RECORDS),
             order=order,
             cursor=cursor,
@@ -128,15 +73,11 @@ async def _lines(
         cursor = page.next_cursor
 
 
-def _fresh(ingest: store_query.Ingest) -> str | None:
-    return ingest.sentence() if ingest.queue_depth or ingest.dropped else None
-
-
 @click.command()
 @click.argument("trace_id", default="", metavar="[ID]")
 @click.option("--last", is_flag=True, help="The trace that wrote last.")
 @click.option("--error", is_flag=True, help="With --last: that wrote an error.")
-@_common
+@form
 def trace(
     trace_id: str, last: bool, error: bool, as_json: bool, data_dir: Path | None
 ) -> None:
@@ -149,35 +90,35 @@ def trace(
         store_query.parse(trace_id=trace_id)  # refused before anything is asked
 
     async def ask(
-        source: Source,
+        there: Source,
     ) -> tuple[store_query.TraceLines | None, list[Line], store_query.Page | None]:
         wanted = trace_id
         if last:
-            newest = await source.last_trace(errors=error)
+            newest = await there.last_trace(errors=error)
             if newest is None:
                 return None, [], None
             wanted = newest.id
-        filters = store_query.parse(trace_id=wanted)
-        found = await source.trace(filters, limit=_READ_TOGETHER_RECORDS)
+        named = store_query.parse(trace_id=wanted)
+        found = await there.trace(named, limit=_READ_TOGETHER_RECORDS)
         if found.trace is None or not found.page.next_cursor:
             return found, found.page.lines, found.page
         whole = store_query.parse(trace_id=found.trace.id)
-        lines, page = await _lines(source, whole, _TRACE_MAX_LINES, "oldest")
+        lines, page = await _lines(there, whole, _TRACE_MAX_LINES, "oldest")
         return found, lines, page
 
-    found, lines, page = _read(data_dir, ask)
+    found, lines, page = source.ask(data_dir, ask)
     if found is None or found.trace is None or page is None:
-        _say(*(page.notes if page else ["no trace is stored yet"]))
+        show.say(*(page.notes if page else ["no trace is stored yet"]))
         sys.exit(1)
     show.trace(found.trace, lines, as_json=as_json)
-    _say(_fresh(page.ingest))
+    show.say(show.fresh(page.ingest))
     if len(lines) < found.trace.lines:
-        _say(f"{len(lines)} of {found.trace.lines} lines shown")
+        show.say(f"{len(lines)} of {found.trace.lines} lines shown")
 
 
 @click.command()
 @filters
-@_window
+@window
 @click.option("--errors", is_flag=True, help="Only traces with an error.")
 @click.option("--slowest", is_flag=True, help="The longest first: --sort slowest.")
 @click.option(
@@ -187,7 +128,7 @@ def trace(
 @click.option("--min-duration-ms", default=0.0, type=click.FloatRange(min=0))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @click.option("--cursor", default="", help="Go on where an earlier answer ended.")
-@_common
+@form
 def traces(
     service: str, errors: bool, slowest: bool, sort: str, min_duration_ms: float,
     limit: int, cursor: str, as_json: bool, data_dir: Path | None, **given: Any,
@@ -199,23 +140,23 @@ def traces(
     asked = store_query.parse(component=service, **given)
     sort = "slowest" if slowest else sort
 
-    async def ask(source: Source) -> store_query.Traces:
-        return await source.traces(
+    async def ask(there: Source) -> store_query.Traces:
+        return await there.traces(
             asked, errors=errors, sort=sort, min_duration_ms=min_duration_ms,
             limit=limit, cursor=cursor,
         )  # fmt: skip # one question
 
-    page = _read(data_dir, ask)
+    page = source.ask(data_dir, ask)
     show.traces(page.traces, as_json=as_json)
-    _say(*page.notes, _fresh(page.ingest))
+    show.say(*page.notes, show.fresh(page.ingest))
     if page.searched_to:
-        _say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
-    _say(page.next_cursor and f"more: --cursor {page.next_cursor}")
+        show.say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
+    show.say(page.next_cursor and f"more: --cursor {page.next_cursor}")
 
 
 @click.command()
 @filters
-@_window
+@window
 @click.option(
     "--group-by", default="", metavar="WHAT",
     help="service, level, template, environment, version, or an attribute's key.",
@@ -226,7 +167,7 @@ def traces(
     "--fields", default="", metavar="true|KEY",
     help="Which attributes the newest lines have, or the values of one.",
 )  # fmt: skip # one option
-@_common
+@form
 def stats(
     service: str, group_by: str, histogram: bool, bucket: str, fields: str,
     as_json: bool, data_dir: Path | None, **given: Any,
@@ -235,12 +176,10 @@ def stats(
     asked = store_query.parse(component=service, **given)
     bucket = bucket or ("auto" if histogram else "")
 
-    async def ask(source: Source) -> store_query.Stats:
-        return await source.stats(
-            asked, group_by=group_by, bucket=bucket, fields=fields
-        )
+    async def ask(there: Source) -> store_query.Stats:
+        return await there.stats(asked, group_by=group_by, bucket=bucket, fields=fields)
 
-    counted = _read(data_dir, ask)
+    counted = source.ask(data_dir, ask)
     if as_json:
         click.echo(json.dumps(counted.as_json(), ensure_ascii=False))
         return
@@ -250,4 +189,4 @@ def stats(
         show_counts.fields(counted)
     else:
         show.stats(counted)
-    _say(*counted.notes)
+    show.say(*counted.notes)

@@ -20,6 +20,7 @@ from godot_otel.query import (
     Filters,
     Line,
     Page,
+    Patterns,
     Stats,
     Trace,
     TraceLines,
@@ -79,16 +80,39 @@ class Remote:
         return next(iter(found.traces), None)
 
     async def traces(
-        self, filters: Filters, *, errors: bool, sort: str, limit: int, cursor: str
+        self,
+        filters: Filters,
+        *,
+        errors: bool,
+        sort: str,
+        min_duration_ms: float,
+        limit: int,
+        cursor: str,
     ) -> Traces:
         """See ``Source``."""
-        how: Parameters = [("errors", _flag(errors)), ("sort", sort)]
+        how: Parameters = [
+            ("errors", _flag(errors)), ("sort", sort),
+            ("min_duration_ms", min_duration_ms),
+        ]  # fmt: skip # a name beside its value
         given = [*_given(filters), *how, *_page(limit, cursor)]
         return shapes.traces(await self._ask("traces", given))
 
-    async def stats(self, filters: Filters) -> Stats:
+    async def patterns(
+        self, filters: Filters, *, compare_to: str, limit: int
+    ) -> Patterns:
         """See ``Source``."""
-        return shapes.stats(await self._ask("stats", _given(filters)))
+        how: Parameters = [("compare_to", compare_to), ("limit", limit)]
+        found = await self._ask("patterns", [*_given(filters), *how])
+        return shapes.patterns(found, filters)
+
+    async def stats(
+        self, filters: Filters, *, group_by: str, bucket: str, fields: str
+    ) -> Stats:
+        """See ``Source``."""
+        how: Parameters = [
+            ("group_by", group_by), ("bucket", bucket), ("fields", fields),
+        ]  # fmt: skip # a name beside its value
+        return shapes.stats(await self._ask("stats", [*_given(filters), *how]))
 
     async def follow(
         self, filters: Filters, *, say: Callable[[str], None]

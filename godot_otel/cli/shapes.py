@@ -5,8 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from godot_otel.query import Ingest, Line, Page, Stats, Trace, Traces
-from godot_otel.query.stats import Component, Storage
+from godot_otel.query import (
+    LEVELS,
+    Filters,
+    Group,
+    Ingest,
+    Line,
+    Page,
+    Pattern,
+    Patterns,
+    Stats,
+    Trace,
+    Traces,
+)
+from godot_otel.query.counts import Count
+from godot_otel.query.fields import Fields
+from godot_otel.query.histogram import Histogram, read
+from godot_otel.query.storage import Storage
+from godot_otel.query.trace import FirstError
 
 _NO_INGEST: dict[str, Any] = {
     "queue_depth": None, "queue_bytes": None, "capacity": None, "oldest_lag_s": None,
@@ -19,20 +35,24 @@ EMPTY: dict[str, Any] = {
 
 
 def page(found: dict[str, Any]) -> Page:
-    """A page of lines; what its notes say of a long search is its own field again."""
+    """A page of lines."""
+    return Page(lines=[line(row) for row in found["rows"]], **_about(found))
+
+
+def _about(found: dict[str, Any]) -> dict[str, Any]:
+    """What is said of rows; the note on a long search is a field of its own again."""
     window, notes = found["window"], list(found["notes"])
     stopped = window.get("searched_to")
     if stopped:
         notes.pop()
-    return Page(
-        lines=[line(row) for row in found["rows"]],
-        since=_moment(window["since"]),
-        until=_until(window["until"]),
-        next_cursor=found["next_cursor"],
-        ingest=_ingest(found["ingest"]),
-        notes=notes,
-        searched_to=_moment(stopped),
-    )
+    return {
+        "since": _moment(window["since"]),
+        "until": _until(window["until"]),
+        "next_cursor": found["next_cursor"],
+        "ingest": _ingest(found["ingest"]),
+        "notes": notes,
+        "searched_to": _moment(stopped),
+    }
 
 
 def line(row: dict[str, Any]) -> Line:
@@ -47,36 +67,99 @@ def trace(row: dict[str, Any]) -> Trace:
     first, _ = _nanos(row["start"])
     last = first + timedelta(milliseconds=row["duration_ms"])
     numbers = row["lines"], row["errors"]
-    return Trace(row["trace_id"], first, last, *numbers, row["components"])
+    said = row.get("first_error")
+    error = FirstError(**said) if said else None
+    return Trace(row["trace_id"], first, last, *numbers, row["components"], error)
 
 
 def traces(found: dict[str, Any]) -> Traces:
     """A page of traces."""
-    return Traces(
-        traces=[trace(row) for row in found["rows"]],
+    return Traces(traces=[trace(row) for row in found["rows"]], **_about(found))
+
+
+def patterns(found: dict[str, Any], filters: Filters) -> Patterns:
+    """The patterns that answered *filters*."""
+    return Patterns(
+        patterns=[_pattern(row) for row in found["rows"]],
+        omitted=found["omitted_patterns"],
+        lines=found["lines"],
         since=_moment(found["window"]["since"]),
         until=_until(found["window"]["until"]),
-        next_cursor=found["next_cursor"],
+        compared=found["compared_with"] or "",
         ingest=_ingest(found["ingest"]),
         notes=found["notes"],
+        given=filters.given,
+    )
+
+
+def _pattern(row: dict[str, Any]) -> Pattern:
+    """A pattern; when it was seen is of its lines now, or before where it is gone."""
+    first, _ = _nanos(row["first_seen"])
+    last, _ = _nanos(row["last_seen"])
+    now, before = (
+        Count(lines, first, last) if lines else None
+        for lines in (row["lines"], row["lines_before"])
+    )
+    return Pattern(
+        id=0,  # the store's alone
+        severity=LEVELS.get(row["level"], 0),
+        services=set(row["services"]),
+        now=now,
+        before=before,
+        share=row["share"],
+        change=row["change"] or "",
+        logger=row["logger"],
+        template=row["template"],
+        known_since=_moment(row["known_since"]),
+        example=line(row["example"]) if row["example"] else None,
     )
 
 
 def stats(found: dict[str, Any]) -> Stats:
     """Counts of a window."""
     storage = found["storage"]
+    service = "components" in found
+    over_time, fields = found.get("histogram"), found.get("fields")
     return Stats(
         since=_moment(found["window"]["since"]),
         until=_until(found["window"]["until"]),
         levels=found["levels"],
-        components=[
-            Component(one["name"], one["levels"], _moment(one["last_seen"]))
-            for one in found["components"]
+        group_by="service" if service else found["group_by"],
+        groups=[
+            Group(one["name"], one["levels"], _moment(one["last_seen"]))
+            for one in found["components" if service else "groups"]
         ],
-        omitted=found["omitted_components"],
+        omitted=found["omitted_components" if service else "omitted_groups"],
+        histogram=_histogram(over_time) if over_time else None,
+        fields=_fields(fields) if fields else None,
         ingest=_ingest(found["ingest"]),
         storage=Storage(**{**storage, "oldest": _moment(storage["oldest"])}),
         notes=found["notes"],
+    )
+
+
+def _histogram(found: dict[str, Any]) -> Histogram:
+    buckets = {
+        datetime.fromisoformat(one["start"]): one["by"] for one in found["buckets"]
+    }
+    return Histogram(read(found["bucket"]), buckets)
+
+
+def _fields(found: dict[str, Any]) -> Fields:
+    what = "values" if "values" in found else "keys"
+    one = what.removesuffix("s")
+    return Fields(
+        key=found.get("key", ""),
+        counts=[(row[one], row["lines"]) for row in found[what]],
+        top={
+            row[one]: [(top["value"], top["lines"]) for top in row["top"]]
+            for row in found[what]
+            if "top" in row
+        },
+        distinct=found[f"distinct_{what}"],
+        lines=found.get("lines_with_key", 0),
+        sampled=found["sampled_lines"],
+        since=_moment(found["sampled_since"]),
     )
 
 

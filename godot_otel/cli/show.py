@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from godot_otel.query import LEVELS, Line, Stats, Trace, rfc3339, sanitize
+from godot_otel.query import LEVELS, Ingest, Line, Stats, Trace, rfc3339, sanitize
 
 COLOURS = {
     "TRACE": "dim", "DEBUG": "dim", "INFO": "green", "WARN": "yellow",
@@ -29,6 +29,18 @@ _MAX_KEPT = 40  # columns that a cell keeps, however narrow the terminal
 def plain(text: str) -> str:
     """Text without what could control a terminal or break a line."""
     return sanitize.line(text)
+
+
+def say(*sentences: str | None) -> None:
+    """Say on stderr what is said about rows."""
+    for sentence in sentences:
+        if sentence:
+            click.echo(plain(sentence), err=True)
+
+
+def fresh(ingest: Ingest) -> str | None:
+    """How fresh rows are, where that is worth a sentence."""
+    return ingest.sentence() if ingest.queue_depth or ingest.dropped else None
 
 
 def terminal() -> bool:

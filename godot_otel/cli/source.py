@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from godot_otel import query, settings
 from godot_otel.errors import StoreUnreachableError
@@ -14,6 +15,7 @@ from godot_otel.query import (
     Filters,
     Line,
     Page,
+    Patterns,
     Reader,
     Stats,
     Trace,
@@ -21,7 +23,8 @@ from godot_otel.query import (
     Traces,
 )
 
-_EVERY, _AWAY = 0.25, 1.0  # seconds between two looks
+_AWAY = 1.0  # seconds between two looks at a store that is away
+_A = TypeVar("_A")
 
 
 class Source(Protocol):
@@ -39,11 +42,25 @@ class Source(Protocol):
         """As ``query.last_trace``."""
 
     async def traces(
-        self, filters: Filters, *, errors: bool, sort: str, limit: int, cursor: str
+        self,
+        filters: Filters,
+        *,
+        errors: bool,
+        sort: str,
+        min_duration_ms: float,
+        limit: int,
+        cursor: str,
     ) -> Traces:
         """As ``query.traces``."""
 
-    async def stats(self, filters: Filters) -> Stats:
+    async def patterns(
+        self, filters: Filters, *, compare_to: str, limit: int
+    ) -> Patterns:
+        """As ``query.patterns``."""
+
+    async def stats(
+        self, filters: Filters, *, group_by: str, bucket: str, fields: str
+    ) -> Stats:
         """As ``query.stats``."""
 
     def follow(
@@ -81,16 +98,41 @@ class Store:
         return await query.last_trace(self.reader, errors=errors)
 
     async def traces(
-        self, filters: Filters, *, errors: bool, sort: str, limit: int, cursor: str
+        self,
+        filters: Filters,
+        *,
+        errors: bool,
+        sort: str,
+        min_duration_ms: float,
+        limit: int,
+        cursor: str,
     ) -> Traces:
         """See ``Source``."""
         return await query.traces(
-            self.reader, filters, errors=errors, sort=sort, limit=limit, cursor=cursor
+            self.reader,
+            filters,
+            errors=errors,
+            sort=sort,
+            min_duration_ms=min_duration_ms,
+            limit=limit,
+            cursor=cursor,
         )
 
-    async def stats(self, filters: Filters) -> Stats:
+    async def patterns(
+        self, filters: Filters, *, compare_to: str, limit: int
+    ) -> Patterns:
         """See ``Source``."""
-        return await query.stats(self.reader, filters)
+        return await query.patterns(
+            self.reader, filters, compare_to=compare_to, limit=limit
+        )
+
+    async def stats(
+        self, filters: Filters, *, group_by: str, bucket: str, fields: str
+    ) -> Stats:
+        """See ``Source``."""
+        return await query.stats(
+            self.reader, filters, group_by=group_by, bucket=bucket, fields=fields
+        )
 
     async def follow(
         self, filters: Filters, *, say: Callable[[str], None]
@@ -111,12 +153,25 @@ class Store:
             for one in found.lines:
                 yield one
             if found.seq == seq:
-                await asyncio.sleep(_EVERY)
+                await asyncio.sleep(query.POLL_INTERVAL)
             seq = found.seq
 
 
+def ask(
+    data_dir: Path | None, question: Callable[[Source], Coroutine[Any, Any, _A]]
+) -> _A:
+    """Ask store or server; where reading commands enter asyncio."""
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
+
+    async def run() -> _A:
+        async with _opened(data_dir) as source:
+            return await question(source)
+
+    return asyncio.run(run())
+
+
 @contextlib.asynccontextmanager
-async def opened(data_dir: Path | None) -> AsyncIterator[Source]:
+async def _opened(data_dir: Path | None) -> AsyncIterator[Source]:
     """Open the server of GODOT_URL, or the store.
 
     A data directory that the caller named goes before GODOT_URL.

@@ -19,7 +19,7 @@ def patterns_text(found: query.Patterns) -> str:
     head = header(found.window(), found.given, "by lines")
     if found.compared:
         head = header(found.window(), found.given, "changes first")
-        head += f"\ncompared with {sanitize.line(found.compared.sentence())[:300]}"
+        head += f"\ncompared with {sanitize.line(found.compared)[:300]}"
     more = found.omitted + len(found.patterns) - len(rows)
     foot = f"{footer(len(rows), None, cut)} lines={found.lines}"
     if more:

@@ -15,7 +15,13 @@ from godot_otel.query.filters import (
     Text,
     parse,
 )
-from godot_otel.query.follow import MAX_WAIT, follow
+from godot_otel.query.follow import (
+    MAX_WAIT,
+    POLL_INTERVAL,
+    follow,
+    follow_cursor,
+    follow_from,
+)
 from godot_otel.query.freshness import Ingest
 from godot_otel.query.line import Line, age, rfc3339
 from godot_otel.query.logs import MAX_LIMIT, Page, logs
@@ -32,6 +38,7 @@ __all__ = [
     "LEVELS",
     "MAX_LIMIT",
     "MAX_WAIT",
+    "POLL_INTERVAL",
     "Condition",
     "FilterError",
     "Filters",
@@ -53,6 +60,8 @@ __all__ = [
     "age",
     "around",
     "follow",
+    "follow_cursor",
+    "follow_from",
     "last_trace",
     "logs",
     "logs_after",

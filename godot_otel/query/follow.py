@@ -15,7 +15,7 @@ from godot_otel.query.reader import Reader
 from godot_otel.query.tail import logs_after, newest_seq
 
 MAX_WAIT = 30.0  # seconds
-_POLL_INTERVAL = 0.25
+POLL_INTERVAL = 0.25  # seconds between two looks at the store
 _NO_WINDOW = ("since", "until")
 
 
@@ -38,11 +38,7 @@ async def follow(
     """
     _check(filters, wait, limit)
     deadline = time.monotonic() + wait
-    digest = filters.digest("follow")
-    if cursor.strip():
-        seq = _seq(cursors.decode(cursor, digest, 1)[2])
-    else:
-        seq = await newest_seq(reader)
+    seq = await follow_from(reader, filters, cursor)
     lines: list[Line] = []
     while not lines:
         tail = await logs_after(reader, seq, filters=filters, limit=limit)
@@ -51,7 +47,7 @@ async def follow(
         if lines or left <= 0:
             break
         if not behind:
-            await asyncio.sleep(min(_POLL_INTERVAL, left))
+            await asyncio.sleep(min(POLL_INTERVAL, left))
     async with reader.connection() as connection:
         facts = await ingest(reader, connection, None)
         notes = []
@@ -62,10 +58,10 @@ async def follow(
         lines=lines,
         since=None,
         until=None,
-        next_cursor=cursors.encode(digest, None, None, seq),
+        next_cursor=follow_cursor(filters, seq),
         ingest=facts,
         notes=notes,
-        digest=digest,
+        digest=_digest(filters),
         given=filters.given,
         follows=True,
     )
@@ -83,7 +79,24 @@ def _check(filters: Filters, wait: float, limit: int) -> None:
         raise FilterError(f"limit: {limit} is not within 1 to {MAX_LIMIT}")
 
 
-def _seq(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**63:
+async def follow_from(reader: Reader, filters: Filters, cursor: str) -> int:
+    """The seq after which *cursor* goes on; without one that of now.
+
+    Raises:
+        FilterError: the cursor is none, or one of other filters.
+    """
+    if not cursor.strip():
+        return await newest_seq(reader)
+    seq = cursors.decode(cursor, _digest(filters), 1)[2]
+    if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq < 2**63:
         raise FilterError("cursor: not one that an earlier answer gave")
-    return value
+    return seq
+
+
+def follow_cursor(filters: Filters, seq: int) -> str:
+    """The cursor that goes on after *seq*; every door takes every other's."""
+    return cursors.encode(_digest(filters), None, None, seq)
+
+
+def _digest(filters: Filters) -> str:
+    return filters.digest("follow")

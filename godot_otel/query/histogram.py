@@ -53,15 +53,24 @@ def width(text: str, since: datetime, until: datetime) -> timedelta:
             (one for one in fits if span <= one * _AUTO_BUCKETS),
             timedelta(minutes=_AUTO[-1]),
         )
-    found = _WIDTH.fullmatch(text.strip().lower())
-    if not found or not int(found[1]):
-        raise FilterError(f"bucket: {text[:100]!r} is none of 1m, 5m, 1h, 1d, auto")
-    wide = timedelta(minutes=int(found[1]) * _MINUTES[found[2]])
+    wide = read(text)
     if span > wide * MAX_BUCKETS:
         raise FilterError(
             f"bucket: {text} makes more than {MAX_BUCKETS} of this window; write auto"
         )
     return wide
+
+
+def read(text: str) -> timedelta:
+    """Read a width as it is written: 5m, 1h.
+
+    Raises:
+        FilterError: it is none.
+    """
+    found = _WIDTH.fullmatch(text.strip().lower())
+    if not found or not int(found[1]):
+        raise FilterError(f"bucket: {text[:100]!r} is none of 1m, 5m, 1h, 1d, auto")
+    return timedelta(minutes=int(found[1]) * _MINUTES[found[2]])
 
 
 def written(wide: timedelta) -> str:

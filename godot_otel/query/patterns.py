@@ -38,7 +38,8 @@ class Patterns:
     """Of all patterns together, in the window."""
     since: datetime | None
     until: datetime | None
-    compared: Baseline | None
+    compared: str
+    """What with, for people; empty: with nothing."""
     ingest: Ingest
     notes: list[str]
     given: dict[str, str]
@@ -56,7 +57,7 @@ class Patterns:
             "lines": self.lines,
             "omitted_patterns": self.omitted,
             "window": self.window(),
-            "compared_with": self.compared.sentence() if self.compared else None,
+            "compared_with": self.compared or None,
             "ingest": self.ingest.as_json(),
             "notes": self.notes,
         }
@@ -95,7 +96,7 @@ async def patterns(
         lines=sum(one.lines for one in found),
         since=since,
         until=until,
-        compared=other,
+        compared=other.sentence() if other else "",
         ingest=facts,
         notes=notes,
         given=filters.given,

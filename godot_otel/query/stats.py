@@ -147,7 +147,7 @@ async def stats(
             key = "" if key.lower() == "true" else key
             seen = await sample_fields(connection, filters, key, since, filters.until)
         facts = await ingest(reader, connection, since)
-        stored = await storage(connection)
+        stored = await storage(reader, connection)
         notes = counted.notes()
         if not counted.groups and not counted.stopped:
             notes += await why_empty(connection, filters, since, filters.until, facts)

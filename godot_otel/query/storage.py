@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from godot_otel import store
 from godot_otel.query.line import rfc3339
-from godot_otel.query.reader import fetch
+from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import slices
+
+KEPT = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,23 @@ class Storage:
         }
 
 
-async def storage(connection: store.Connection) -> Storage:
-    """Ask how full the store is, and for its first line."""
+_known: WeakKeyDictionary[Reader, tuple[float, Storage]] = WeakKeyDictionary()
+
+
+async def storage(reader: Reader, connection: store.Connection) -> Storage:
+    """Ask how full the store is, and for its first line.
+
+    To sum up the sizes of all partitions takes longer than to count lines, so each
+    reader keeps the answer, which may be 10 s old.
+    """
+    asked, found = _known.get(reader, (0.0, None))
+    if found is None or time.monotonic() - asked > KEPT:
+        found = await _ask(connection)
+        _known[reader] = time.monotonic(), found
+    return found
+
+
+async def _ask(connection: store.Connection) -> Storage:
     rows = await fetch(
         connection,
         "SELECT count(name) FILTER (WHERE parent = 'logs'),"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,22 @@ _ERROR = LEVELS["ERROR"]
 
 
 @dataclass(frozen=True, slots=True)
+class FirstError:
+    """What is said of the line with which a trace began to fail."""
+
+    service: str
+    logger: str
+    body: str
+    failure: str
+    seq: int
+
+    @classmethod
+    def of(cls, line: Line) -> FirstError:
+        """Take it from the line."""
+        return cls(line.service, line.logger, line.body, line.failure, line.seq)
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """One trace, all its services together."""
 
@@ -28,7 +44,7 @@ class Trace:
     lines: int
     errors: int
     components: list[str]
-    first_error: Line | None = None
+    first_error: FirstError | None = None
     """Looked for only where traces are listed."""
 
     @property
@@ -47,13 +63,7 @@ class Trace:
             "components": self.components,
         }
         if self.first_error:
-            answer["first_error"] = {
-                "service": self.first_error.service,
-                "logger": self.first_error.logger,
-                "body": self.first_error.body,
-                "failure": self.first_error.failure,
-                "seq": self.first_error.seq,
-            }
+            answer["first_error"] = asdict(self.first_error)
         return answer
 
 

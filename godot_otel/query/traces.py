@@ -9,9 +9,9 @@ from godot_otel.query import cursor as cursors
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import LEVELS, FilterError, Filters
 from godot_otel.query.freshness import Ingest, ingest
-from godot_otel.query.line import rfc3339
+from godot_otel.query.line import Line, rfc3339
 from godot_otel.query.reader import Reader
-from godot_otel.query.trace import Trace, first_errors, summaries
+from godot_otel.query.trace import FirstError, Trace, first_errors, summaries
 from godot_otel.query.trace_lines import LineSearch
 from godot_otel.query.trace_search import IndexSearch, packed, unpacked
 
@@ -104,7 +104,7 @@ async def traces(
     at = found.next(limit, ranked=sort != "recent")
     return Traces(
         traces=[
-            replace(known[one], first_error=failures.get(one.hex))
+            replace(known[one], first_error=_first(failures.get(one.hex)))
             for one in ids
             if one in known
         ],
@@ -121,6 +121,10 @@ async def traces(
             if key[2] in known
         ],
     )
+
+
+def _first(line: Line | None) -> FirstError | None:
+    return FirstError.of(line) if line else None
 
 
 def _check(filters: Filters, sort: str, min_duration_ms: float, limit: int) -> None:

@@ -91,7 +91,7 @@ async def test_a_version_is_compared_by_its_share_of_the_traffic(lines, reader):
     assert [(one.template, one.change) for one in found.patterns] == [
         ("no such column <*>", "new"), ("served <*>", ""), ("retry <*>", ""),
     ]  # fmt: skip # retries are as frequent for half the traffic
-    assert "version '1.4.1' in" in found.compared.sentence()
+    assert "version '1.4.1' in" in found.compared
     assert found.notes == ["counted over rows"]
     errors = await ask(reader, compare_to="version:1.4.1", level="ERROR")
     assert [one.change for one in errors.patterns] == ["new"]

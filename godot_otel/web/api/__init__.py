@@ -13,13 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from godot_otel import query
-from godot_otel.web.api import errors, logs, openapi, stats, traces
+from godot_otel.web.api import errors, logs, openapi, patterns, stats, traces
 from godot_otel.web.api.operation import Operation, endpoint, json_answer
 
 OPERATIONS: tuple[Operation, ...] = (
     logs.LOGS,
     traces.TRACES,
     traces.TRACE,
+    patterns.PATTERNS,
     stats.STATS,
 )
 

@@ -14,11 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from godot_otel import query
 from godot_otel.errors import GodotError, StoreUnreachableError
-from godot_otel.query import Filters, cursor
-from godot_otel.query.filters import FilterError
+from godot_otel.query import POLL_INTERVAL, Filters
 from godot_otel.web.api.operation import HEADERS, dumps
 
-EVERY = 0.25  # seconds between two looks at the store
 HEARTBEAT = 5.0  # seconds; a proxy closes what is silent for long
 _AWAY = 1.0
 
@@ -50,13 +48,7 @@ class Follow(Response):
             FilterError: the cursor is none, or one of other filters.
             StoreUnreachableError: nothing can be followed now.
         """
-        if not last.strip():
-            seq = await query.newest_seq(reader)
-            return cls(reader, request, filters, seq)
-        digest = filters.digest("follow")
-        _, _, seq = cursor.decode(last, digest, 1)
-        if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq < 2**63:
-            raise FilterError("cursor: not one that an earlier answer gave")
+        seq = await query.follow_from(reader, filters, last)
         return cls(reader, request, filters, seq)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +85,7 @@ class Follow(Response):
                 yield f": {query.rfc3339(now)}\nid: {self._cursor()}\n\n"
                 spoke = time.monotonic()
             if not (found.lines or moved):
-                await asyncio.sleep(EVERY)
+                await asyncio.sleep(POLL_INTERVAL)
 
     def _cursor(self) -> str:
-        return cursor.encode(self._filters.digest("follow"), None, None, self._seq)
+        return query.follow_cursor(self._filters, self._seq)

@@ -10,7 +10,7 @@ from godot_otel.query import FilterError
 from godot_otel.web.api import pages, parameters
 from godot_otel.web.api.follow import Follow
 from godot_otel.web.api.operation import Given, Operation, json_answer
-from godot_otel.web.api.parameters import CURSOR, FILTERS, Parameter
+from godot_otel.web.api.parameters import CURSOR, FILTERS, TRACE_ID, Parameter
 
 _NOT_FOLLOWED = ("since", "until", "order", "limit")
 
@@ -42,6 +42,7 @@ LOGS = Operation(
     "/logs",
     "Find log lines, newest first, or follow them as server-sent events.",
     (
+        TRACE_ID,
         *FILTERS,
         parameters.limit(100),
         Parameter("order", "By time.", "newest", choices=("newest", "oldest")),

@@ -28,16 +28,27 @@ def _object(**properties: Schema) -> Schema:
     }
 
 
+def _maybe(schema: Schema, **properties: Schema) -> Schema:
+    """The same with what is there only at times."""
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
 def _rows(name: str) -> Schema:
-    return {"type": "array", "items": _ref(name)}
+    return _list(_ref(name))
 
 
-_WINDOW = _object(since=_TEXT_OR_NULL, until=_TEXT)
-_WINDOW["properties"] |= {"searched_to": _TEXT}  # where a long search stopped
+# searched_to: where a long search stopped
+_WINDOW = _maybe(_object(since=_TEXT_OR_NULL, until=_TEXT), searched_to=_TEXT)
+_VALUES = _list(_object(value=_TEXT, lines=_NUMBER))
+_SAMPLED = {"sampled_lines": _NUMBER, "sampled_since": _TEXT_OR_NULL}
 _ABOUT: dict[str, Schema] = {
     "next_cursor": _TEXT_OR_NULL,
     "window": _WINDOW,
@@ -51,9 +62,14 @@ _SCHEMAS: dict[str, Schema] = {
         logger=_TEXT, body=_TEXT, trace_id=_TEXT_OR_NULL, span_id=_TEXT_OR_NULL,
         attributes={"type": "object"}, seq=_NUMBER, age=_TEXT,
     ),
-    "Trace": _object(
-        trace_id=_TEXT, start=_TEXT, duration_ms={"type": "number"}, lines=_NUMBER,
-        errors=_NUMBER, components=_TEXTS,
+    "Trace": _maybe(
+        _object(
+            trace_id=_TEXT, start=_TEXT, duration_ms={"type": "number"}, lines=_NUMBER,
+            errors=_NUMBER, components=_TEXTS,
+        ),
+        first_error=_object(
+            service=_TEXT, logger=_TEXT, body=_TEXT, failure=_TEXT, seq=_NUMBER,
+        ),
     ),
     "Ingest": _object(
         queue_depth=_NUMBER_OR_NULL, queue_bytes=_NUMBER_OR_NULL,
@@ -71,19 +87,53 @@ _SCHEMAS: dict[str, Schema] = {
         "properties": {"resourceLogs": {"type": "array", "items": {"type": "object"}}},
         "required": ["resourceLogs"],
     },
-    "Stats": _object(
-        window=_WINDOW, levels=_COUNTS,
-        components={
-            "type": "array",
-            "items": _object(name=_TEXT, levels=_COUNTS, last_seen=_TEXT_OR_NULL),
-        },
-        omitted_components=_NUMBER, ingest=_ref("Ingest"),
-        storage=_object(
-            partitions=_NUMBER, bytes=_NUMBER, oldest=_TEXT_OR_NULL,
-            retention_days=_NUMBER,
-        ),
-        notes=_TEXTS,
+    "Pattern": _object(
+        change=_TEXT_OR_NULL, level=_TEXT, lines=_NUMBER, share={"type": "number"},
+        lines_before=_NUMBER, first_seen=_TEXT, last_seen=_TEXT,
+        known_since=_TEXT_OR_NULL, services=_TEXTS, logger=_TEXT, template=_TEXT,
+        example={"anyOf": [_ref("Line"), {"type": "null"}]},
     ),
+    "Patterns": _object(
+        rows=_rows("Pattern"), lines=_NUMBER, omitted_patterns=_NUMBER, window=_WINDOW,
+        compared_with=_TEXT_OR_NULL, ingest=_ref("Ingest"), notes=_TEXTS,
+    ),
+    "Group": _object(name=_TEXT, levels=_COUNTS, last_seen=_TEXT_OR_NULL),
+    "Histogram": _object(
+        bucket=_TEXT, buckets=_list(_object(start=_TEXT, lines=_NUMBER, by=_COUNTS)),
+    ),
+    "Fields": {
+        "description": "Of the newest lines: the keys that they have, or with a key"
+        " its values.",
+        "anyOf": [
+            _object(
+                keys=_list(_object(key=_TEXT, lines=_NUMBER, top=_VALUES)),
+                distinct_keys=_NUMBER, **_SAMPLED,
+            ),
+            _object(
+                key=_TEXT, lines_with_key=_NUMBER, values=_VALUES,
+                distinct_values=_NUMBER, **_SAMPLED,
+            ),
+        ],
+    },
+    "Stats": {
+        **_maybe(
+            _object(
+                window=_WINDOW, levels=_COUNTS, ingest=_ref("Ingest"),
+                storage=_object(
+                    partitions=_NUMBER, bytes=_NUMBER, oldest=_TEXT_OR_NULL,
+                    retention_days=_NUMBER,
+                ),
+                notes=_TEXTS,
+            ),
+            components=_rows("Group"), omitted_components=_NUMBER, group_by=_TEXT,
+            groups=_rows("Group"), omitted_groups=_NUMBER,
+            histogram=_ref("Histogram"), fields=_ref("Fields"),
+        ),
+        "anyOf": [
+            {"required": ["components", "omitted_components"]},
+            {"required": ["group_by", "groups", "omitted_groups"]},
+        ],
+    },
     "Error": {
         "type": "object",
         "properties": {"error": _TEXT, "notes": _TEXTS},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from starlette.datastructures import QueryParams
 from godot_otel.query import MAX_LIMIT, FilterError
 from godot_otel.query.filters import MAX_CONDITIONS, MAX_TEXT
 
+_NUMBER = re.compile(r"\d+(\.\d*)?(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -19,7 +22,7 @@ class Parameter:
 
     name: str
     sentence: str
-    default: str | int | bool = ""
+    default: str | int | float | bool = ""
     """Its type is the parameter's."""
     maximum: int = 0
     choices: tuple[str, ...] = ()
@@ -52,6 +55,10 @@ class Parameter:
                 range_ = f"1 to {self.maximum}"
                 raise FilterError(f"{self.name}: {number} is not within {range_}")
             return number
+        if isinstance(self.default, float):
+            if not _NUMBER.fullmatch(text):
+                raise FilterError(f"{self.name}: {text[:100]!r} is no number")
+            return float(text)
         if self.choices and text not in self.choices:
             some = ", ".join(self.choices)
             raise FilterError(f"{self.name}: {text[:100]!r} is none of {some}")
@@ -76,6 +83,8 @@ class Parameter:
         if isinstance(self.default, int):
             bounds = {"minimum": 1, "maximum": self.maximum}
             return {"type": "integer", **bounds, "default": self.default}
+        if isinstance(self.default, float):
+            return {"type": "number", "minimum": 0, "default": self.default}
         if self.choices:
             return {
                 "type": "string",
@@ -103,24 +112,21 @@ def read(given: QueryParams, table: Collection[Parameter]) -> dict[str, Any]:
     return {one.name: one.read(given.getlist(one.name)) for one in table}
 
 
-SERVICE = Parameter("service", "Name of a service; a trailing * matches its beginning.")
-ENVIRONMENT = Parameter("environment", "Name of a deployment environment.")
-LEVEL = Parameter("level", "At least TRACE, DEBUG, INFO, WARN, ERROR or FATAL.")
-SINCE = Parameter(
-    "since", "ISO 8601 with a zone, or -15m, -2h, -7d; default -1h, and with a trace id"
-    " all that is kept.",
-)  # fmt: skip # one row
-UNTIL = Parameter("until", "Like since; default now.")
 CURSOR = Parameter("cursor", "next_cursor of the answer before; with the same filters.")
+TRACE_ID = Parameter(
+    "trace_id", "32 hex digits, their first 8 or more, or a traceparent."
+)
 FILTERS = (
-    Parameter("trace_id", "32 hex digits, their first 8 or more, or a traceparent."),
-    SERVICE,
+    Parameter("service", "Name of a service; a trailing * matches its beginning."),
     Parameter("logger", "Name of a logger; a trailing * matches its beginning."),
-    ENVIRONMENT,
+    Parameter("environment", "Name of a deployment environment."),
     Parameter("version", "The service's version."),
-    LEVEL,
-    SINCE,
-    UNTIL,
+    Parameter("level", "At least TRACE, DEBUG, INFO, WARN, ERROR or FATAL."),
+    Parameter(
+        "since", "ISO 8601 with a zone, or -15m, -2h, -7d; default -1h, and with a"
+        " trace id all that is kept.",
+    ),
+    Parameter("until", "Like since; default now."),
     Parameter("search", 'Whole words, all of them, any case; "quoted" in a row.'),
     Parameter(
         "where", "A condition on attributes: key=value key!=value key~regex key>n key<n"
@@ -136,7 +142,6 @@ def limit(default: int, maximum: int = MAX_LIMIT) -> Parameter:
 
 def filters(given: dict[str, Any]) -> dict[str, Any]:
     """The filters among *given*, as ``query.parse`` takes them."""
-    names = {"component": "service"}
-    wanted = [one.name for one in FILTERS if one.name != "service"]
-    found = {name: given[name] for name in wanted if name in given}
-    return found | {ours: given[name] for ours, name in names.items() if name in given}
+    ours = {"service": "component"}
+    names = [one.name for one in (TRACE_ID, *FILTERS) if one.name in given]
+    return {ours.get(name, name): given[name] for name in names}

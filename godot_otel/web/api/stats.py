@@ -8,18 +8,35 @@ from starlette.responses import Response
 from godot_otel import query
 from godot_otel.web.api import parameters
 from godot_otel.web.api.operation import Given, Operation, json_answer
-from godot_otel.web.api.parameters import ENVIRONMENT, LEVEL, SERVICE, SINCE, UNTIL
+from godot_otel.web.api.parameters import FILTERS, Parameter
 
 
 async def _stats(reader: query.Reader, _: Request, given: Given) -> Response:
-    filters = query.parse(**parameters.filters(given))
-    return json_answer((await query.stats(reader, filters)).as_json())
+    counted = await query.stats(
+        reader,
+        query.parse(**parameters.filters(given)),
+        group_by=given["group_by"],
+        bucket=given["bucket"],
+        fields=given["fields"],
+    )
+    return json_answer(counted.as_json())
 
 
 STATS = Operation(
     "/stats",
-    "Count lines by level and service; minutes count whole.",
-    (SERVICE, ENVIRONMENT, LEVEL, SINCE, UNTIL),
+    "Count lines by level and service, or by something else; minutes count whole.",
+    (
+        *FILTERS,
+        Parameter(
+            "group_by", "service, level, template, environment, version, or an"
+            " attribute's key; default service.",
+        ),
+        Parameter("bucket", "Also over time: 1m, 5m, 1h, or auto."),
+        Parameter(
+            "fields", "true: which attributes the newest lines have, with their top"
+            " values; a key: the values of it.",
+        ),
+    ),
     {"application/json": ("Stats",)},
     _stats,
-)
+)  # fmt: skip # one row a parameter

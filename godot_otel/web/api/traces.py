@@ -8,15 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from godot_otel import query
+from godot_otel.query.traces import MAX_LIMIT, SORTS
 from godot_otel.web.api import pages, parameters
 from godot_otel.web.api.operation import Given, Operation, dumps, json_answer
-from godot_otel.web.api.parameters import (
-    CURSOR,
-    SERVICE,
-    SINCE,
-    UNTIL,
-    Parameter,
-)
+from godot_otel.web.api.parameters import CURSOR, FILTERS, Parameter
 
 
 async def _traces(reader: query.Reader, _: Request, given: Given) -> Response:
@@ -25,16 +20,11 @@ async def _traces(reader: query.Reader, _: Request, given: Given) -> Response:
         query.parse(**parameters.filters(given)),
         errors=given["errors"],
         sort=given["sort"],
+        min_duration_ms=given["min_duration_ms"],
         limit=given["limit"],
         cursor=given["cursor"],
     )
-    window = {
-        "since": query.rfc3339(page.since) if page.since else None,
-        "until": query.rfc3339(page.until) if page.until else "now",
-    }
-    rows = [dumps(one.as_json()) for one in page.traces]
-    rest = pages.about(page, window, page.next_cursor, [])
-    return json_answer(pages.joined(rows, rest))
+    return json_answer(pages.traces(page))
 
 
 async def _trace(reader: query.Reader, request: Request, given: Given) -> Response:
@@ -70,18 +60,19 @@ def _next(cursor: str | None, limit: int) -> dict[str, str]:
 
 TRACES = Operation(
     "/traces",
-    "Find traces, the one that wrote last first.",
+    "Find traces with a line that matches, the one that wrote last first.",
     (
-        SERVICE,
-        Parameter("level", "ERROR: only traces with an error."),
-        SINCE,
-        UNTIL,
+        *FILTERS,
         Parameter("errors", "Only traces with an error.", False),
         Parameter(
-            "sort", "By the newest line, or by errors.", "recent",
-            choices=("recent", "errors"),
+            "sort", "By the newest line, by duration, or by errors.", "recent",
+            choices=SORTS,
         ),
-        parameters.limit(20, 200),
+        Parameter(
+            "min_duration_ms", "From a trace's first line to its last: there are no"
+            " spans.", 0.0,
+        ),
+        parameters.limit(20, MAX_LIMIT),
         CURSOR,
     ),
     {"application/json": ("Traces",)},
