@@ -240,8 +240,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "url", "GODOT_URL", "URL", None,
-        "A server (`mcp --http`) that `query`, `trace`, `traces`, `stats` and `tail`"
-        " read through instead of Postgres; https:// beyond this machine.",
+        "A server (`mcp --http`) that `query`, `trace`, `traces`, `patterns`,"
+        " `stats` and `tail` read through instead of Postgres, and that `mcp config"
+        " --http` names; https:// beyond this machine.",
         api_url,
     ),
     Setting(

@@ -34,15 +34,21 @@ def config(client: str, http: bool, data_dir: Path | None) -> None:
 
     Paths are absolute: clients start servers from anywhere, with a PATH of their own.
     """
-    form, where = _CLIENTS[client]
+    form, where, token = _CLIENTS[client]
     outer = click.get_current_context().parent
     assert outer is not None
     asked = outer.params  # `mcp --allow-write config` has it in the snippet
     http, data_dir = http or asked["http"], data_dir or asked["data_dir"]
     flags = allow.arguments(asked)
-    server = _over_http(data_dir) if http else _started(data_dir, flags)
+    if http:
+        server, needs_token = _over_http(data_dir)
+        server |= token if needs_token else {}
+    else:
+        server, needs_token = _started(data_dir, flags), False
     click.echo(form(server))
     click.echo(f"Paste it into {where}.", err=True)
+    if needs_token:
+        click.echo(_TOKEN_FROM.get(client, _FROM_ENVIRONMENT), err=True)
     if not http:
         for name in _set_here():
             click.echo(
@@ -64,9 +70,15 @@ def _started(data_dir: Path | None, flags: list[str]) -> dict[str, Any]:
     return server
 
 
-def _over_http(data_dir: Path | None) -> dict[str, Any]:
+def _over_http(data_dir: Path | None) -> tuple[dict[str, Any], bool]:
+    """The server that is meant here, and whether it wants a token.
+
+    As for reading commands, a data directory that was named goes before GODOT_URL.
+    """
+    if not data_dir and (url := settings.value("url")):
+        return {"url": f"{url}/mcp"}, True
     running = state.read(data_dir or settings.data_dir()) or {}
-    return {"url": running.get("mcp_url") or DEFAULT_URL}
+    return {"url": running.get("mcp_url") or DEFAULT_URL}, False
 
 
 def _set_here() -> list[str]:
@@ -77,9 +89,10 @@ def _set_here() -> list[str]:
 def _json(key: str, *, typed: bool) -> Callable[[dict[str, Any]], str]:
     def form(server: dict[str, Any]) -> str:
         kind = {"type": "http" if "url" in server else "stdio"} if typed else {}
-        return json.dumps(
-            {key: {NAME: {**kind, **server}}}, indent=2, ensure_ascii=False
-        )
+        snippet: dict[str, Any] = {key: {NAME: {**kind, **server}}}
+        if _INPUT in str(server.get("headers")):
+            snippet["inputs"] = [_ASKED]
+        return json.dumps(snippet, indent=2, ensure_ascii=False)
 
     return form
 
@@ -98,9 +111,37 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # strings and lists are TOML's too
 
 
-_CLIENTS: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
-    "claude": (_json("mcpServers", typed=True), ".mcp.json of the project"),
-    "cursor": (_json("mcpServers", typed=False), ".cursor/mcp.json of the project"),
-    "vscode": (_json("servers", typed=True), ".vscode/mcp.json of the project"),
-    "codex": (_toml, "~/.codex/config.toml"),
+def _bearer(reference: str) -> dict[str, Any]:
+    return {"headers": {"Authorization": f"Bearer {reference}"}}
+
+
+_INPUT = "${input:godot-token}"
+_ASKED = {
+    "type": "promptString", "id": "godot-token", "description": "godot-otel token",
+    "password": True,
+}  # fmt: skip # what VS Code asks for, once, and keeps
+_FROM_ENVIRONMENT = "The client takes the token from GODOT_TOKEN in its environment."
+_TOKEN_FROM = {"vscode": "VS Code asks for the token and keeps it."}
+# How each is told of a token that its file must not hold.
+_CLIENTS: dict[str, tuple[Callable[[dict[str, Any]], str], str, dict[str, Any]]] = {
+    "claude": (
+        _json("mcpServers", typed=True),
+        ".mcp.json of the project",
+        _bearer("${GODOT_TOKEN}"),
+    ),
+    "cursor": (
+        _json("mcpServers", typed=False),
+        ".cursor/mcp.json of the project",
+        _bearer("${env:GODOT_TOKEN}"),
+    ),
+    "vscode": (
+        _json("servers", typed=True),
+        ".vscode/mcp.json of the project",
+        _bearer(_INPUT),
+    ),
+    "codex": (
+        _toml,
+        "~/.codex/config.toml",
+        {"bearer_token_env_var": "GODOT_TOKEN"},
+    ),
 }

@@ -1,6 +1,6 @@
 // Connects a TypeScript client, lists the tools and makes calls; prints all as JSON.
 //
-//   node call.mjs 1|2 '{"url": ...} or {"command": ..., "args": [...], "env": {...}}'
+//   node call.mjs 1|2 '{"url": ..., "headers": {...}} or {"command": ..., "args": [...], "env": {...}}'
 //       '[{"name": ..., "arguments": {...}}, ...]'
 //
 // 1 is the SDK @modelcontextprotocol/sdk, 2 is @modelcontextprotocol/client, which
@@ -28,7 +28,8 @@ async function connected() {
 }
 
 function transport(Stdio, Http) {
-  return server.url ? new Http(new URL(server.url)) : new Stdio(server);
+  if (!server.url) return new Stdio(server);
+  return new Http(new URL(server.url), { requestInit: { headers: server.headers ?? {} } });
 }
 
 const client = await connected();

@@ -1,5 +1,6 @@
 """Clients that others wrote, as npm has them, and a server of ours for them."""
 
+import asyncio
 import fcntl
 import os
 import re
@@ -16,7 +17,8 @@ import pytest
 from fix_lines import Lines, Row
 from fix_processes import Process, application
 
-from godot_otel import state
+from godot_otel import state, tokens
+from godot_otel.access import SCOPES
 
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).parent / "godot-otel"
@@ -90,6 +92,8 @@ class Serving:
     """One store behind both transports, and the settings that lead there."""
 
     url: str
+    token: str
+    """With every scope."""
     command: list[str]
     environ: dict[str, str]
 
@@ -115,8 +119,9 @@ def serving(postgres, template, valkey, tmp_path_factory) -> Iterator[Serving]:
     process = Process(log, *asked, "--http", "--port", "0", **environ)
     found = re.search(r"^http://\S+$", log.read_text(), re.MULTILINE)
     assert found
+    token = asyncio.run(tokens.create(dsn, "conformance", SCOPES))
     addresses = {"postgres_dsn": dsn, "postgres_reader_dsn": dsn, "mcp_url": found[0]}
     state.write(folder, {**addresses, "redis_url": environ["GODOT_REDIS_URL"]})
     with application("payments", **environ):
-        yield Serving(found[0], [str(PROGRAM), *asked], environ)
+        yield Serving(found[0], token, [str(PROGRAM), *asked], environ)
     assert process.stop() == 0

@@ -98,9 +98,17 @@ def stdio(serving, **environ: str) -> dict:
     return {"command": program, "args": arguments, "env": env}
 
 
+def over_http(serving) -> dict:
+    return {
+        "url": serving.url,
+        "headers": {"Authorization": f"Bearer {serving.token}"},
+    }
+
+
+@pytest.mark.parametrize("transport", [stdio, over_http])
 @pytest.mark.parametrize("sdk", ["1", "2"])
-def test_a_typescript_client_calls_every_tool(node, serving, sdk):
-    results = called(node, sdk, stdio(serving))
+def test_a_typescript_client_calls_every_tool(node, serving, sdk, transport):
+    results = called(node, sdk, transport(serving))
     for name, result in results.items():
         assert not result.get("isError"), (name, result)
         assert result["content"][0]["text"], name
@@ -168,6 +176,46 @@ async def test_the_other_snippets_name_what_can_be_started_and_asked(
     assert "card declined" in result.content[0].text
     over_http = read(snippet(client, "--http"))[key]["godot-otel"]
     assert over_http["url"] == serving.url
+
+
+@pytest.mark.parametrize(
+    ("client", "reference"),
+    [
+        ("claude", '"Authorization": "Bearer ${GODOT_TOKEN}"'),
+        ("cursor", '"Authorization": "Bearer ${env:GODOT_TOKEN}"'),
+        ("vscode", '"Authorization": "Bearer ${input:godot-token}"'),
+        ("codex", 'bearer_token_env_var = "GODOT_TOKEN"'),
+    ],
+)
+def test_a_snippet_names_the_server_of_godot_url_and_no_token(
+    snippet, monkeypatch, tmp_path, client, reference
+):
+    monkeypatch.setenv("GODOT_URL", "https://logs.example.com/")
+    monkeypatch.setenv("GODOT_TOKEN", "s" * 40)
+    printed = snippet(client, "--http")
+    assert "https://logs.example.com/mcp" in printed
+    assert reference in printed
+    assert "s" * 40 not in printed
+    if client == "vscode":
+        (asked,) = json.loads(printed)["inputs"]
+        assert (asked["id"], asked["password"]) == ("godot-token", True)
+    assert "example.com" not in snippet(client)
+    assert "example.com" not in snippet(client, "--http", "--data-dir", str(tmp_path))
+
+
+def test_the_snippet_with_a_token_may_change_things_in_the_inspector(
+    node, serving, snippet, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GODOT_URL", serving.url.removesuffix("/mcp"))
+    file = tmp_path / ".mcp.json"
+    expanded = snippet("claude", "--http").replace("${GODOT_TOKEN}", serving.token)
+    file.write_text(expanded)
+    call = ["--method", "tools/call", "--tool-name", "logger_log", "--format", "json"]
+    call += [part for key in LINE for part in ("--tool-arg", f"{key}={LINE[key]}")]
+    done = node.inspector("--config", str(file), "--server", "godot-otel", *call)
+    result = json.loads(done.stdout)["result"]
+    assert not result.get("isError"), result
+    assert result["content"][0]["text"]
 
 
 def test_a_snippet_holds_no_password_and_says_what_it_lacks(monkeypatch):
