@@ -23,7 +23,7 @@ from godot_otel.query.pattern import Pattern
 from godot_otel.query.patterns import Patterns, patterns
 from godot_otel.query.reader import Reader, TooSlowError
 from godot_otel.query.stats import Group, Stats, stats
-from godot_otel.query.tail import Tail, logs_after
+from godot_otel.query.tail import Tail, logs_after, newest_seq
 from godot_otel.query.trace import Trace, TraceLines, trace
 from godot_otel.query.traces import Traces, last_trace, traces
 
@@ -54,6 +54,7 @@ __all__ = [
     "last_trace",
     "logs",
     "logs_after",
+    "newest_seq",
     "parse",
     "part_cursor",
     "part_offset",
