@@ -7,6 +7,7 @@ import pytest
 from fix_lines import Row
 
 from godot_otel import query
+from godot_otel.query import storage
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WINDOW = {"since": "2026-01-01T12:00:00Z", "until": "2026-01-01T13:00:00Z"}
@@ -125,3 +126,17 @@ async def test_what_cannot_be_counted_is_refused_or_named(hour, reader):
     empty = await ask(reader, component="apy", group_by="level")
     assert "did you mean 'pay' or 'api'?" in empty.notes[1]
     assert (await ask(reader, search="nothing")).notes[0] == "counted over rows"
+
+
+async def test_how_full_the_store_is_may_be_10_s_old(
+    lines, reader, store_dsn, monkeypatch
+):
+    lines.add(Row("x", START))
+    first = (await ask(reader)).storage
+    lines.add(Row("earlier", START - timedelta(hours=2)))
+    assert (await ask(reader)).storage is first
+    async with query.Reader(store_dsn) as another:
+        assert (await ask(another)).storage.oldest < first.oldest
+    monkeypatch.setattr(storage, "KEPT", 0.0)
+    now = (await ask(reader)).storage
+    assert (now.oldest, now.partitions) == (START - timedelta(hours=2), 2)
