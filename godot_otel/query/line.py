@@ -113,6 +113,14 @@ def rfc3339(time: datetime, nanos: int | None = None) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S.%f}{nanos:03d}Z"
 
 
+def window(since: datetime | None, until: datetime | None) -> dict[str, str | None]:
+    """Write an effective window as every door gives it; open ends: all, and now."""
+    return {
+        "since": rfc3339(since) if since else None,
+        "until": rfc3339(until) if until else "now",
+    }
+
+
 def age(distance: timedelta) -> str:
     """Write how long ago in one unit: 3m; a time still to come is 0s."""
     seconds = max(0, int(distance.total_seconds()))

@@ -11,7 +11,7 @@ from godot_otel.query.cursor import Position
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import Ingest, ingest
-from godot_otel.query.line import Line, rfc3339
+from godot_otel.query.line import Line, window
 from godot_otel.query.reader import Reader
 from godot_otel.query.walk import prepare
 
@@ -50,10 +50,7 @@ class Page:
 
     def window(self) -> dict[str, str | None]:
         """The effective window as doors print it."""
-        return {
-            "since": rfc3339(self.since) if self.since else None,
-            "until": rfc3339(self.until) if self.until else "now",
-        }
+        return window(self.since, self.until)
 
 
 async def logs(

@@ -14,7 +14,7 @@ from godot_otel.query.dictionary import templates
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import Ingest, ingest
-from godot_otel.query.line import COLUMNS, Line, rfc3339
+from godot_otel.query.line import COLUMNS, Line, window
 from godot_otel.query.pattern import Pattern, ranked
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import slices
@@ -46,10 +46,7 @@ class Patterns:
 
     def window(self) -> dict[str, str | None]:
         """The effective window as doors print it."""
-        return {
-            "since": rfc3339(self.since) if self.since else None,
-            "until": rfc3339(self.until) if self.until else "now",
-        }
+        return window(self.since, self.until)
 
     def facts(self) -> dict[str, Any]:
         """All but the patterns themselves, in the shape that every door gives."""

@@ -20,7 +20,7 @@ from godot_otel.query.filters import (
 )
 from godot_otel.query.freshness import Ingest, ingest
 from godot_otel.query.histogram import Histogram, histogram, width
-from godot_otel.query.line import rfc3339
+from godot_otel.query.line import rfc3339, window
 from godot_otel.query.reader import Reader
 from godot_otel.query.storage import Storage, storage
 
@@ -86,10 +86,7 @@ class Stats:
         service = self.group_by == "service"
         grouped = {} if service else {"group_by": self.group_by}
         answer = {
-            "window": {
-                "since": rfc3339(self.since) if self.since else None,
-                "until": rfc3339(self.until) if self.until else "now",
-            },
+            "window": window(self.since, self.until),
             "levels": self.levels,
             **grouped,
             "components" if service else "groups": [

@@ -9,7 +9,7 @@ from godot_otel.query import cursor as cursors
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import LEVELS, FilterError, Filters
 from godot_otel.query.freshness import Ingest, ingest
-from godot_otel.query.line import Line, rfc3339
+from godot_otel.query.line import Line, window
 from godot_otel.query.reader import Reader
 from godot_otel.query.trace import FirstError, Trace, first_errors, summaries
 from godot_otel.query.trace_lines import LineSearch
@@ -40,10 +40,7 @@ class Traces:
 
     def window(self) -> dict[str, str | None]:
         """The effective window as doors print it."""
-        return {
-            "since": rfc3339(self.since) if self.since else None,
-            "until": rfc3339(self.until) if self.until else "now",
-        }
+        return window(self.since, self.until)
 
 
 async def last_trace(reader: Reader, *, errors: bool = False) -> Trace | None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from fix_lines import Row
 
+from godot_otel import query
 from godot_otel.web.api import follow
 
 FOLLOW = "/api/logs?follow=true"
@@ -27,6 +28,26 @@ async def events(client, path: str, *, last: str = ""):
             else:
                 yield found["id"], found.get("data") and json.loads(found["data"])
                 found = {}
+
+
+async def test_a_cursor_of_an_agents_tail_goes_on_here(server, lines, store_dsn):
+    lines.add(Row("before"))
+    filters = query.parse(level="warn")
+    async with query.Reader(store_dsn) as reader:
+        page = await query.follow(reader, filters, wait=0)
+    lines.add(Row("no"), Row("one", severity=17))
+    async with server.client() as client, asyncio.timeout(20):
+        path = f"{FOLLOW}&level=warn&cursor={page.next_cursor}"
+        stream = events(client, path)
+        async for at, row in stream:
+            if row:
+                last = at
+                break
+        await stream.aclose()
+    lines.add(Row("two", severity=17))
+    async with query.Reader(store_dsn) as reader:
+        page = await query.follow(reader, filters, cursor=last)
+    assert [row["body"], *(one.body for one in page.lines)] == ["one", "two"]
 
 
 async def test_nothing_is_missed_or_twice_over_two_writers_and_reconnects(
