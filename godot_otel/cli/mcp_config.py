@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +35,31 @@ def config(client: str, http: bool, data_dir: Path | None) -> None:
 
     Paths are absolute: clients start servers from anywhere, with a PATH of their own.
     """
-    form, where, token = _CLIENTS[client]
+    reads = _CLIENTS[client]
     outer = click.get_current_context().parent
     assert outer is not None
     asked = outer.params  # `mcp --allow-write config` has it in the snippet
     http, data_dir = http or asked["http"], data_dir or asked["data_dir"]
     flags = allow.arguments(asked)
     if http:
-        server, needs_token = _over_http(data_dir)
-        server |= token if needs_token else {}
+        url, wants_token = _url(data_dir)
+        server = {"url": url, **(reads.token if wants_token else {})}
     else:
-        server, needs_token = _started(data_dir, flags), False
-    click.echo(form(server))
-    click.echo(f"Paste it into {where}.", err=True)
-    if needs_token:
-        click.echo(_TOKEN_FROM.get(client, _FROM_ENVIRONMENT), err=True)
+        server = _started(data_dir, flags)
+    click.echo(reads.form(server))
+    click.echo(f"Paste it into {reads.file}.", err=True)
+    if http and wants_token:
+        click.echo(reads.told, err=True)
     if not http:
-        for name in _set_here():
-            click.echo(
-                f"{name} is set here and not in the snippet: it may hold a password."
-                " Add it to the snippet's env, or use --http.", err=True,
-            )  # fmt: skip # two sentences
+        _say_what_it_lacks()
+
+
+def _say_what_it_lacks() -> None:
+    for name in _set_here():
+        click.echo(
+            f"{name} is set here and not in the snippet: it may hold a password."
+            " Add it to the snippet's env, or use --http.", err=True,
+        )  # fmt: skip # two sentences
 
 
 def _started(data_dir: Path | None, flags: list[str]) -> dict[str, Any]:
@@ -70,15 +75,15 @@ def _started(data_dir: Path | None, flags: list[str]) -> dict[str, Any]:
     return server
 
 
-def _over_http(data_dir: Path | None) -> tuple[dict[str, Any], bool]:
+def _url(data_dir: Path | None) -> tuple[str, bool]:
     """The server that is meant here, and whether it wants a token.
 
     As for reading commands, a data directory that was named goes before GODOT_URL.
     """
     if not data_dir and (url := settings.value("url")):
-        return {"url": f"{url}/mcp"}, True
+        return f"{url}/mcp", True
     running = state.read(data_dir or settings.data_dir()) or {}
-    return {"url": running.get("mcp_url") or DEFAULT_URL}, False
+    return running.get("mcp_url") or DEFAULT_URL, False
 
 
 def _set_here() -> list[str]:
@@ -86,12 +91,14 @@ def _set_here() -> list[str]:
     return [named[name] for name in _NOT_PASSED_ON if named[name] in os.environ]
 
 
-def _json(key: str, *, typed: bool) -> Callable[[dict[str, Any]], str]:
+def _json(key: str, *, typed: bool, **more: Any) -> Callable[[dict[str, Any]], str]:
+    """Make a form of JSON, with *more* beside servers that want a token."""
+
     def form(server: dict[str, Any]) -> str:
         kind = {"type": "http" if "url" in server else "stdio"} if typed else {}
         snippet: dict[str, Any] = {key: {NAME: {**kind, **server}}}
-        if _INPUT in str(server.get("headers")):
-            snippet["inputs"] = [_ASKED]
+        if "headers" in server:
+            snippet |= more
         return json.dumps(snippet, indent=2, ensure_ascii=False)
 
     return form
@@ -111,37 +118,42 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # strings and lists are TOML's too
 
 
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """What a client reads, and how it is told of a token its file must not hold."""
+
+    file: str
+    form: Callable[[dict[str, Any]], str]
+    token: dict[str, Any]
+    told: str = "The client takes the token from GODOT_TOKEN in its environment."
+
+
 def _bearer(reference: str) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {reference}"}}
 
 
-_INPUT = "${input:godot-token}"
-_ASKED = {
+_INPUT = {
     "type": "promptString", "id": "godot-token", "description": "godot-otel token",
     "password": True,
-}  # fmt: skip # what VS Code asks for, once, and keeps
-_FROM_ENVIRONMENT = "The client takes the token from GODOT_TOKEN in its environment."
-_TOKEN_FROM = {"vscode": "VS Code asks for the token and keeps it."}
-# How each is told of a token that its file must not hold.
-_CLIENTS: dict[str, tuple[Callable[[dict[str, Any]], str], str, dict[str, Any]]] = {
-    "claude": (
-        _json("mcpServers", typed=True),
+}  # fmt: skip # one question
+_CLIENTS = {
+    "claude": _Client(
         ".mcp.json of the project",
+        _json("mcpServers", typed=True),
         _bearer("${GODOT_TOKEN}"),
     ),
-    "cursor": (
-        _json("mcpServers", typed=False),
+    "cursor": _Client(
         ".cursor/mcp.json of the project",
+        _json("mcpServers", typed=False),
         _bearer("${env:GODOT_TOKEN}"),
     ),
-    "vscode": (
-        _json("servers", typed=True),
+    "vscode": _Client(
         ".vscode/mcp.json of the project",
-        _bearer(_INPUT),
+        _json("servers", typed=True, inputs=[_INPUT]),
+        _bearer("${input:godot-token}"),
+        "VS Code asks for the token and keeps it.",
     ),
-    "codex": (
-        _toml,
-        "~/.codex/config.toml",
-        {"bearer_token_env_var": "GODOT_TOKEN"},
+    "codex": _Client(
+        "~/.codex/config.toml", _toml, {"bearer_token_env_var": "GODOT_TOKEN"}
     ),
 }
