@@ -259,6 +259,17 @@ def test_single_bad_records_are_named_and_their_neighbours_taken(client, stored)
     assert bodies(stored) == ["before", "after"]
 
 
+@pytest.mark.parametrize("where", ["service", "logger"])
+def test_a_bad_resource_or_scope_is_rejected_with_its_own_records(
+    client, stored, where
+):
+    data = request(["one", "two"], **{where: "spoilt"}).SerializeToString()
+    data = data.replace(b"spoilt", b"\xff\xff\xff\xff\xff\xff")
+    number, _ = client.send(data + GOOD).rejected()
+    assert number == 2
+    assert bodies(stored) == ["fine"]
+
+
 def test_single_bad_records_of_json_too(client, stored):
     records = [
         {"body": {"stringValue": "before"}},

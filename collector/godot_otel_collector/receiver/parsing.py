@@ -98,14 +98,25 @@ def _from_protobuf(data: bytes) -> Parsed:
 
 
 def _one_by_one(shallow: Any) -> Parsed:
-    """Parse each record by itself: a text that is no UTF-8 spoils the whole message."""
+    """Parse each part by itself: a text that is no UTF-8 spoils the whole message.
+
+    A resource or scope that does is rejected with the records that are of it.
+    """
     found = Parsed()
     for group in shallow.resource_logs:
-        target = found.request.resource_logs.add(schema_url=group.schema_url.decode())
-        target.resource.ParseFromString(group.resource)
+        try:
+            target = ResourceLogs(schema_url=group.schema_url.decode())
+            target.resource.ParseFromString(group.resource)
+        except _MALFORMED:
+            found.rejected += sum(len(scope.log_records) for scope in group.scope_logs)
+            continue
         for scope in group.scope_logs:
-            inner = target.scope_logs.add(schema_url=scope.schema_url.decode())
-            inner.scope.ParseFromString(scope.scope)
+            try:
+                inner = ScopeLogs(schema_url=scope.schema_url.decode())
+                inner.scope.ParseFromString(scope.scope)
+            except _MALFORMED:
+                found.rejected += len(scope.log_records)
+                continue
             for raw in scope.log_records:
                 try:
                     inner.log_records.add().ParseFromString(raw)
@@ -114,6 +125,8 @@ def _one_by_one(shallow: Any) -> Parsed:
                     found.rejected += 1
                 else:
                     found.records += 1
+            target.scope_logs.append(inner)
+        found.request.resource_logs.append(target)
     return found
 
 
