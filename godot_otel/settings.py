@@ -184,8 +184,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "retention_days", "GODOT_RETENTION_DAYS", "number of days", None,
-        "How many days of records the store keeps, as `up` and `migrate` tell it; unset:"
-        " as told before, at first 7.",
+        "How many days of records the store keeps, as `up` and `migrate` tell it;"
+        " unset: as told before, at first 7.",
         whole(1, 3650),
     ),
     Setting(

@@ -276,14 +276,16 @@ def test_single_bad_records_of_json_too(client, stored):
         {"body": {"stringValue": "bad id"}, "traceId": "no hex"},
         {"body": {"stringValue": "bad time"}, "timeUnixNano": "soon"},
         {"body": {"stringValue": "bad level"}, "severityNumber": float("inf")},
+        "no object",
+        None,
         {"body": {"stringValue": "after \ud800"}},
     ]
     tree = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
     answer = client.send(json.dumps(tree).encode(), JSON)
     assert json.loads(answer.body) == {
         "partialSuccess": {
-            "rejectedLogRecords": "3",
-            "errorMessage": "3 records are malformed, 0 larger than 4 MiB",
+            "rejectedLogRecords": "5",
+            "errorMessage": "5 records are malformed, 0 larger than 4 MiB",
         }
     }
     assert bodies(stored) == ["before", "after ?"]

@@ -139,7 +139,7 @@ def _from_json(tree: Any) -> Parsed:
         target: ResourceLogs = found.request.resource_logs.add()
         _fill(target, group)
         for scope in scopes:
-            records = _taken(scope, "logRecords")
+            records = _list(scope, "logRecords")
             _bounded(found.records + found.rejected + len(records))
             inner: ScopeLogs = target.scope_logs.add()
             _fill(inner, scope)
@@ -154,10 +154,18 @@ def _from_json(tree: Any) -> Parsed:
     return found
 
 
-def _taken(tree: _Object, name: str) -> list[_Object]:
-    """Take a list of objects out of *tree*; empty where it is absent or null."""
+def _list(tree: _Object, name: str) -> list[Any]:
+    """Take a list out of *tree*; empty where it is absent or null."""
     found = tree.pop(name, None) or []
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    if not isinstance(found, list):
+        raise TypeError(name)
+    return found
+
+
+def _taken(tree: _Object, name: str) -> list[_Object]:
+    """Take a list of objects out of *tree*."""
+    found = _list(tree, name)
+    if not all(isinstance(one, dict) for one in found):
         raise TypeError(name)
     return found
 
@@ -166,7 +174,9 @@ def _fill(message: Message, tree: _Object) -> None:
     ParseDict(tree, message, ignore_unknown_fields=True)
 
 
-def _with_base64_ids(record: _Object) -> _Object:
+def _with_base64_ids(record: Any) -> _Object:
+    if not isinstance(record, dict):
+        raise TypeError
     for name in ("traceId", "spanId"):
         if record.get(name):
             raw = bytes.fromhex(record[name])
