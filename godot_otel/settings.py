@@ -50,7 +50,13 @@ class Setting:
 
 def redis_url(text: str) -> str:
     """Check the form of a Redis URL; the message never holds the URL itself."""
-    return _url(text, ("redis", "rediss", "unix"), "redis://HOST:PORT/0")
+    example = "redis://HOST:PORT/0"
+    parts = urlsplit(_url(text, ("redis", "rediss", "unix"), example))
+    database = parts.path.strip("/")
+    # The client takes database 0 for one that is no number, and says nothing.
+    if parts.scheme != "unix" and database and not database.isdecimal():
+        raise ValueError(f"expected a number of a database, as in {example}")
+    return text
 
 
 def postgres_dsn(text: str) -> str:
