@@ -41,6 +41,7 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/lookup.py
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/query.py
 
 clean: ## forget the virtual environment and what was built
 	rm -rf .venv dist build

@@ -137,6 +137,38 @@ def token(text: str) -> str:
     return text
 
 
+def api_url(text: str) -> str:
+    """Check the URL of a server of ours; plain HTTP goes no further than this machine.
+
+    The message never holds the URL.
+    """
+    example = "expected a form such as https://logs.example.com"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(example) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text:
+        raise ValueError(example)
+    if parts.query or parts.fragment:
+        raise ValueError(f"{example}, with nothing behind")
+    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme == "http" and not loopback:
+        raise ValueError(
+            "plain http:// to another machine shows token and lines to the network;"
+            " use https://"
+        )
+    return text.rstrip("/")
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of host names, each with a port or without."""
+    for name in words(text):
+        if not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?", name):
+            raise ValueError("expected names such as logs.example.com, without http://")
+    return words(text)
+
+
 def list_name(text: str) -> str:
     """Check the name of a Redis list that is not one of ours."""
     if text.startswith("godot:"):
@@ -212,6 +244,23 @@ SETTINGS: tuple[Setting, ...] = (
         "What clients must send to the OTLP receiver as `Authorization: Bearer TOKEN`;"
         " without it, it listens on loopback alone.",
         token, secret=True,
+    ),
+    Setting(
+        "url", "GODOT_URL", "URL", None,
+        "A server (`mcp --http`) that `query`, `trace`, `traces`, `stats` and `tail`"
+        " read through instead of Postgres; https:// beyond this machine.",
+        api_url,
+    ),
+    Setting(
+        "token", "GODOT_TOKEN", "token", None,
+        "What GODOT_URL is asked with, from `godot-otel token create`.",
+        token, secret=True,
+    ),
+    Setting(
+        "allowed_hosts", "GODOT_ALLOWED_HOSTS", "list of host names", (),
+        "Names, with a port or without, under which others may ask `mcp --http`; needed"
+        " for a --host beyond loopback, and requests to them need a token.",
+        host_names,
     ),
     Setting(
         "legacy_list", "GODOT_LEGACY_LIST", "name of a Redis list", None,

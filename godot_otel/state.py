@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from godot_otel import settings
+
 FILE = "state.json"
 
 
@@ -22,6 +24,17 @@ def read(data_dir: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def find(*names: str, data_dir: Path | None = None) -> str | None:
+    """The first of these settings that is set, here or by a running stack.
+
+    A data directory that the caller names goes before the environment.
+    """
+    running = read(data_dir or settings.data_dir()) or {}
+    theirs = [running.get(name) for name in names]
+    ours = [] if data_dir else [settings.value(name) for name in names]
+    return next((str(value) for value in ours + theirs if value), None)
 
 
 def write(data_dir: Path, state: dict[str, Any]) -> None:

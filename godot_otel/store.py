@@ -12,13 +12,20 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from godot_otel import sql
-from godot_otel.errors import SchemaError, SettingError, StoreUnreachableError
+from godot_otel.errors import (
+    GodotError,
+    SchemaError,
+    SettingError,
+    StoreUnreachableError,
+)
 
 _MALFORMED = (
     "a Postgres URL is malformed: see GODOT_POSTGRES_DSN, GODOT_POSTGRES_WRITER_DSN and"
     " GODOT_POSTGRES_READER_DSN"
 )
 MIGRATION_LOCK = 0x60D07  # any number that nobody else's program is likely to take
+PARTITION_LOCK = 0x60D08
+"""Held to a transaction's end by whoever makes partitions or gives them up."""
 
 MOST_PARTITIONS = 400
 
@@ -71,6 +78,20 @@ def place(dsn: str) -> str:
     except psycopg.ProgrammingError:
         raise SettingError(_MALFORMED) from None
     return f"{parts.get('host', 'localhost')}/{parts.get('dbname', '')}"
+
+
+def refusal(error: psycopg.Error) -> GodotError:
+    """Say what a refusal means to who works as the store's owner.
+
+    The text of *error* may quote stored data; its code says what went wrong.
+    """
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return SettingError(
+            "GODOT_POSTGRES_DSN must name the owner of the store's tables: who it"
+            " names may not do this."
+        )
+    why = error.sqlstate or type(error).__name__
+    return GodotError(f"the store gave up or went away ({why})")
 
 
 def _first_line(error: Exception) -> str:

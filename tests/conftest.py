@@ -35,6 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--postgres", choices=["embedded", "15"], default="embedded",
         help="which Postgres the tests run on: the embedded 18, or Debian's 15",
     )  # fmt: skip # one option
+    parser.addoption(
+        "--update", action="store_true",
+        help="write the answers of docs/agents.md anew instead of comparing them",
+    )  # fmt: skip # one option
 
 
 @pytest.fixture(scope="session", autouse=True)

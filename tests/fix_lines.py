@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from godot_otel import words
+from godot_otel_collector.templates import mask, stable_id
 
 HOUR = timedelta(hours=1)
 _TIMED = {"logs": "time", "word_filters": "time_first", "log_counts": "minute"}
@@ -39,6 +40,7 @@ class Lines:
         self.dsn = dsn
         self._made: set[str] = set()
         self._resources: dict[str, int] = {}
+        self._templates: set[int] = set()
 
     def add(self, *rows: Row, chunk: int = 1024) -> None:
         with psycopg.connect(self.dsn) as connection:
@@ -70,9 +72,10 @@ class Lines:
                 "INSERT INTO logs (time, time_nanos, seq, template_id, resource_id,"
                 " scope_id, home, severity, trace_id, span_id, environment, service,"
                 " logger, body, attributes)"
-                " VALUES (%s, %s, %s, 0, %s, 0, 0, %s, %s, %s, %s, %s, %s, %s, %s)",
+                " VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s, %s, %s, %s, %s, %s, %s)",
                 [
-                    row.time, row.nanos, seq + n, self._resource(connection, row),
+                    row.time, row.nanos, seq + n, self._template(connection, row),
+                    self._resource(connection, row),
                     row.severity, row.trace_id and uuid.UUID(row.trace_id),
                     row.span_id and bytes.fromhex(row.span_id), row.environment,
                     row.service, row.logger, row.body,
@@ -97,15 +100,30 @@ class Lines:
     def _rollups(self, connection, row) -> None:
         minute = row.time.replace(second=0, microsecond=0)
         connection.execute(
-            "INSERT INTO log_counts VALUES (%s, %s, %s, 0, 1, %s, %s, %s)",
-            [minute, row.time, row.time, row.severity, row.environment, row.service],
-        )
+            "INSERT INTO log_counts VALUES (%s, %s, %s, %s, 1, %s, %s, %s)",
+            [
+                minute, row.time, row.time, self._template(connection, row),
+                row.severity, row.environment, row.service,
+            ],
+        )  # fmt: skip
         if row.trace_id:
             connection.execute(
                 "INSERT INTO trace_index VALUES (%s, %s, %s, 1, %s, %s)",
                 [row.time, row.time, uuid.UUID(row.trace_id),
                  int(row.severity >= 17), row.service],
             )  # fmt: skip
+
+    def _template(self, connection, row) -> int:
+        template = mask(row.body)
+        number = stable_id(row.logger.encode(), template.encode())
+        if number not in self._templates:
+            self._templates.add(number)
+            connection.execute(
+                "INSERT INTO templates (id, logger, template) VALUES (%s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                [number, row.logger, template],
+            )
+        return number
 
     def _resource(self, connection, row) -> int:
         attributes = {"service.name": row.service, **row.resource}

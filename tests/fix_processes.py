@@ -7,12 +7,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
+from godot_otel import override, queue
+
 FREE_PORTS = ("--mcp-port", "0", "--redis-port", "0", "--otlp-port", "0")  # of `up`
+
+_APPLICATION = """
+import logging, sys, godot_otel_exporter
+logging.basicConfig(level=logging.INFO)  # what it says of itself, from the beginning
+godot_otel_exporter.configure(service_name=sys.argv[1])
+sys.stdin.read()
+"""
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -96,3 +106,19 @@ class ReceiverProcess(Process):
         """Its log lines of one action."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [line for line in lines if line["action"] == action]
+
+
+@contextmanager
+def application(service: str, **environ: str) -> Iterator[None]:
+    """An application that logs nothing and can be told another level."""
+    producer = queue.Producer(environ["GODOT_REDIS_URL"])
+    with subprocess.Popen(
+        [sys.executable, "-c", _APPLICATION, service],
+        env=os.environ | environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as running:  # fmt: skip # what, and how
+        try:
+            wait_until(lambda: bool(override.running(producer)), "an application")
+            yield
+        finally:
+            running.communicate(timeout=20)  # closes stdin, which ends it
+            producer.close()

@@ -23,8 +23,6 @@ LEDGER_DAYS = 30
 DAILY = {"batches": "batch_id", "trace_index": "first"}
 TIMED = {"word_filters": "time_first", "log_counts": "minute", "logs": "time"}
 
-_LOCK = 0x60D08
-
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -146,4 +144,4 @@ async def lock(connection: store.Connection) -> None:
 
     Waits no longer than the connection's lock_timeout.
     """
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [store.PARTITION_LOCK])

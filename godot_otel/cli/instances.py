@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from godot_otel.levels import Instance, LevelBoard
+from godot_otel.override import SILENT_SECONDS, UNITS, plain
 
-SILENT_SECONDS = 75.0  # two and a half times what an application lets pass
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 GREEN, YELLOW, DIM = 32, 33, 2
 
 
@@ -44,18 +41,6 @@ def facts(one: Instance) -> dict[str, Any]:
     }  # fmt: skip # who, what, since when
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """Name what could have been meant, or what there is."""
-    known = {one.casefold(): one for one in names}
-    wanted = (name.casefold(), name.partition("/")[0].casefold())
-    for text in wanted:
-        if near := difflib.get_close_matches(text, known, 3, 0.6):
-            found = " or ".join(known[one] for one in near)
-            return f", did you mean {plain(found)}?"
-    some = plain(", ".join(sorted(known.values())[:10]))
-    return f" (there is {some})" if some else ""
-
-
 def who(one: Instance) -> str:
     """Name an instance: its component, host and process."""
     return plain(f"{one.service} {one.host} pid {one.pid}")
@@ -72,11 +57,6 @@ def duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts) or "0s"
-
-
-def plain(text: str) -> str:
-    """Text of others without what could control a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def colour(text: str, code: int) -> str:

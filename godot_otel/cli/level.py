@@ -8,33 +8,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
-import time
 from collections.abc import Callable
 
-from godot_otel import settings
+from godot_otel import override, settings
 from godot_otel.cli.instances import (
     GREEN,
-    SILENT_SECONDS,
-    UNITS,
     YELLOW,
     colour,
     duration,
     facts,
-    near,
-    plain,
     state,
     waits_for,
     who,
 )
 from godot_otel.errors import SettingError
-from godot_otel.levels import MAX_TTL_MS, Instance, LevelBoard, level_name
+from godot_otel.levels import Instance, LevelBoard, level_name
+from godot_otel.override import plain
 from godot_otel.queue import Producer
 from godot_otel_exporter.endpoint import resolve
 
 WAIT_SECONDS = 6.0
-_POLL_SECONDS = 0.2
 
 
 def main(arguments: list[str]) -> int:
@@ -100,12 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _target(text: str) -> str:
-    component, _, logger = text.partition("/")
-    if not component or not text.isprintable() or (logger == "" and "/" in text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither COMPONENT nor COMPONENT/LOGGER"
-        )
-    return text
+    try:
+        return override.target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _level(text: str) -> str:
@@ -116,20 +108,20 @@ def _level(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 30s, 15m or 2h")
-    seconds = int(match[1]) * UNITS[match[2]]
-    if not 1 <= seconds <= MAX_TTL_MS / 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 1s and 7d")
-    return float(seconds)
+    try:
+        return override.seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _set(producer: Producer, options: argparse.Namespace) -> int:
     target, level = options.target, options.level
-    running = _running(producer)
+    running = override.running(producer)
     if not options.force and not any(one.hears(target) for one in running):
-        raise SettingError(_unknown(target, running))
+        raise SettingError(
+            f"{override.unknown(target, running)}; nothing was set (--force sets it for"
+            " those that come later)"
+        )
     producer.set_level(target, level, options.ttl)
     say = _silent if options.json else _say
     say(f"{target}: {level} for {duration(options.ttl)}")
@@ -148,31 +140,22 @@ def _set(producer: Producer, options: argparse.Namespace) -> int:
 def _wait(
     producer: Producer, options: argparse.Namespace, say: Callable[[str], None]
 ) -> tuple[list[Instance], set[str]]:
-    """Name each instance when it has applied the level.
-
-    Returns:
-        All of them, and the ids of those that had not when the time was over.
-    """
+    """Name each instance when it has applied the level, and who has not."""
     target = options.target
-    ends = time.monotonic() + min(WAIT_SECONDS, options.ttl)
-    done: set[str] = set()
-    while True:
-        found = [one for one in _running(producer) if one.hears(target)]
-        for one in found:
-            if one.id not in done and one.applied.get(target) == options.level:
-                absent = "; it has no such logger yet" if target in one.absent else ""
-                say(f"  {colour('applied', GREEN)}  {who(one)}{absent}")
-                done.add(one.id)
-        late = [one for one in found if one.id not in done]
-        if not late or time.monotonic() >= ends:
-            break
-        time.sleep(_POLL_SECONDS)
-    for one in late:
-        heard = f"heard of {duration(one.age_seconds)} ago"
-        say(f"  {colour('not yet', YELLOW)}  {who(one)}, {heard}")
+
+    def told(one: Instance) -> None:
+        absent = "; it has no such logger yet" if target in one.absent else ""
+        say(f"  {colour('applied', GREEN)}  {who(one)}{absent}")
+
+    timeout = min(WAIT_SECONDS, options.ttl)
+    found, late = override.wait(producer, target, options.level, timeout, told)
+    for one in found:
+        if one.id in late:
+            heard = f"heard of {duration(one.age_seconds)} ago"
+            say(f"  {colour('not yet', YELLOW)}  {who(one)}, {heard}")
     if not found:
         say("  nobody of that name runs yet")
-    return found, {one.id for one in late}
+    return found, late
 
 
 def _reset(producer: Producer, options: argparse.Namespace) -> int:
@@ -185,9 +168,8 @@ def _reset(producer: Producer, options: argparse.Namespace) -> int:
         print(f"{options.target}: ended; applications follow within 5 s")
     else:
         holding = producer.levels().levels
-        raise SettingError(
-            f"no level is set for {options.target}{near(options.target, holding)}"
-        )
+        near = override.near(options.target, holding)
+        raise SettingError(f"no level is set for {options.target}{near}")
     return 0
 
 
@@ -217,20 +199,6 @@ def _list_json(board: LevelBoard, instances: list[Instance]) -> None:
     for one in instances:
         waits = waits_for(one, board)
         print(json.dumps({"kind": "instance", **facts(one), "not_applied": waits}))
-
-
-def _running(producer: Producer) -> list[Instance]:
-    return [one for one in producer.instances() if one.age_seconds <= SILENT_SECONDS]
-
-
-def _unknown(target: str, running: list[Instance]) -> str:
-    names = {one.service for one in running}
-    name = plain(target.partition("/")[0])
-    if not names:
-        nobody = "no application is registered with this queue"
-    else:
-        nobody = f"no running application is called {name}{near(target, names)}"
-    return f"{nobody}; nothing was set (--force sets it for those that come later)"
 
 
 def _say_kept(target: str, found: list[Instance], say: Callable[[str], None]) -> None:

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from godot_otel import settings
+from godot_otel import settings, store
 from godot_otel.cli.serve import servers
-from godot_otel.errors import GodotError, SettingError
 
 _A = TypeVar("_A")
 
@@ -34,12 +33,5 @@ def run(work: Coroutine[Any, Any, _A]) -> _A:
     """
     try:
         return asyncio.run(work)
-    except psycopg.errors.InsufficientPrivilege:
-        raise SettingError(
-            "GODOT_POSTGRES_DSN must name the owner of the store's tables: who it"
-            " names may not do this."
-        ) from None
     except psycopg.Error as error:
-        # Its text may quote stored data; the code says what went wrong.
-        why = error.sqlstate or type(error).__name__
-        raise GodotError(f"the store gave up or went away ({why})") from None
+        raise store.refusal(error) from None

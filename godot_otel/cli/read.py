@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 import click
 
 from godot_otel import query as store_query
-from godot_otel.cli import show
-from godot_otel.query import Filters, Line, Reader
+from godot_otel.cli import show, show_counts
+from godot_otel.cli.filters import filters
+from godot_otel.cli.source import Source, opened
+from godot_otel.query import Filters, Line
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 _A = TypeVar("_A")
@@ -52,14 +54,14 @@ def _window(function: _T) -> _T:
 
 
 def _read(
-    data_dir: Path | None, ask: Callable[[Reader], Coroutine[Any, Any, _A]]
+    data_dir: Path | None, ask: Callable[[Source], Coroutine[Any, Any, _A]]
 ) -> _A:
-    """Ask the store; the one place where a command enters asyncio."""
+    """Ask store or server; the one place where a command enters asyncio."""
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # we say it ourselves
 
     async def run() -> _A:
-        async with Reader(data_dir=data_dir) as reader:
-            return await ask(reader)
+        async with opened(data_dir) as source:
+            return await ask(source)
 
     return asyncio.run(run())
 
@@ -74,6 +76,7 @@ def _say(*sentences: str | None) -> None:
 @click.option("--trace-id", default="", help="32 hex digits or their first 8 or more.")
 @click.option("--logger", default="", help="Name of the logger; * as in --service.")
 @click.option("--environment", default="")
+@click.option("--version", default="", help="Of the service.")
 @click.option("--level", default="", help="At least TRACE DEBUG INFO WARN ERROR FATAL.")
 @_window
 @click.option("--search", default="", help='Whole words, all of them; "in a row".')
@@ -95,8 +98,8 @@ def query(
     """
     filters = store_query.parse(component=service, **given)
 
-    async def ask(reader: Reader) -> tuple[list[Line], store_query.Page]:
-        return await _lines(reader, filters, limit, "newest", cursor)
+    async def ask(source: Source) -> tuple[list[Line], store_query.Page]:
+        return await _lines(source, filters, limit, "newest", cursor)
 
     lines, page = _read(data_dir, ask)
     show.lines(lines, as_json=as_json)
@@ -107,13 +110,12 @@ def query(
 
 
 async def _lines(
-    reader: Reader, filters: Filters, limit: int, order: str, cursor: str = ""
+    source: Source, filters: Filters, limit: int, order: str, cursor: str = ""
 ) -> tuple[list[Line], store_query.Page]:
     """Read page after page until there are *limit* lines."""
     found: list[Line] = []
     while True:
-        page = await store_query.logs(
-            reader,
+        page = await source.logs(
             filters,
             limit=min(limit - len(found), _READ_TOGETHER_RECORDS),
             order=order,
@@ -147,20 +149,20 @@ def trace(
         store_query.parse(trace_id=trace_id)  # refused before anything is asked
 
     async def ask(
-        reader: Reader,
+        source: Source,
     ) -> tuple[store_query.TraceLines | None, list[Line], store_query.Page | None]:
         wanted = trace_id
         if last:
-            newest = await store_query.last_trace(reader, errors=error)
+            newest = await source.last_trace(errors=error)
             if newest is None:
                 return None, [], None
             wanted = newest.id
         filters = store_query.parse(trace_id=wanted)
-        found = await store_query.trace(reader, filters, limit=_READ_TOGETHER_RECORDS)
+        found = await source.trace(filters, limit=_READ_TOGETHER_RECORDS)
         if found.trace is None or not found.page.next_cursor:
             return found, found.page.lines, found.page
         whole = store_query.parse(trace_id=found.trace.id)
-        lines, page = await _lines(reader, whole, _TRACE_MAX_LINES, "oldest")
+        lines, page = await _lines(source, whole, _TRACE_MAX_LINES, "oldest")
         return found, lines, page
 
     found, lines, page = _read(data_dir, ask)
@@ -174,52 +176,78 @@ def trace(
 
 
 @click.command()
+@filters
 @_window
 @click.option("--errors", is_flag=True, help="Only traces with an error.")
+@click.option("--slowest", is_flag=True, help="The longest first: --sort slowest.")
 @click.option(
-    "--sort", type=click.Choice(["recent", "errors"]), default="recent",
+    "--sort", type=click.Choice(["recent", "slowest", "errors"]), default="recent",
     show_default=True,
 )  # fmt: skip # one option
+@click.option("--min-duration-ms", default=0.0, type=click.FloatRange(min=0))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @click.option("--cursor", default="", help="Go on where an earlier answer ended.")
 @_common
 def traces(
-    service: str, since: str, until: str, errors: bool, sort: str, limit: int,
-    cursor: str, as_json: bool, data_dir: Path | None,
-) -> None:  # fmt: skip # nine flags
-    """Find traces, the one that wrote last first."""
-    filters = store_query.parse(component=service, since=since, until=until)
+    service: str, errors: bool, slowest: bool, sort: str, min_duration_ms: float,
+    limit: int, cursor: str, as_json: bool, data_dir: Path | None, **given: Any,
+) -> None:  # fmt: skip # the rest are filters by their names
+    """Find traces with a line that matches, the one that wrote last first.
 
-    async def ask(reader: Reader) -> store_query.Traces:
-        return await store_query.traces(
-            reader, filters, errors=errors, sort=sort, limit=limit, cursor=cursor
-        )
+    A duration is from a trace's first line to its last: there are no spans.
+    """
+    asked = store_query.parse(component=service, **given)
+    sort = "slowest" if slowest else sort
+
+    async def ask(source: Source) -> store_query.Traces:
+        return await source.traces(
+            asked, errors=errors, sort=sort, min_duration_ms=min_duration_ms,
+            limit=limit, cursor=cursor,
+        )  # fmt: skip # one question
 
     page = _read(data_dir, ask)
     show.traces(page.traces, as_json=as_json)
     _say(*page.notes, _fresh(page.ingest))
+    if page.searched_to:
+        _say(f"searched as far as {store_query.rfc3339(page.searched_to, 0)}")
     _say(page.next_cursor and f"more: --cursor {page.next_cursor}")
 
 
 @click.command()
+@filters
 @_window
-@click.option("--environment", default="")
+@click.option(
+    "--group-by", default="", metavar="WHAT",
+    help="service, level, template, environment, version, or an attribute's key.",
+)  # fmt: skip # one option
+@click.option("--histogram", is_flag=True, help="Counts over time: --bucket auto.")
+@click.option("--bucket", default="", help="Counts over time: 1m, 5m, 1h or auto.")
+@click.option(
+    "--fields", default="", metavar="true|KEY",
+    help="Which attributes the newest lines have, or the values of one.",
+)  # fmt: skip # one option
 @_common
 def stats(
-    service: str, since: str, until: str, environment: str, as_json: bool,
-    data_dir: Path | None,
-) -> None:  # fmt: skip # six flags
+    service: str, group_by: str, histogram: bool, bucket: str, fields: str,
+    as_json: bool, data_dir: Path | None, **given: Any,
+) -> None:  # fmt: skip # the rest are filters by their names
     """Count lines by level and service; minutes count whole."""
-    filters = store_query.parse(
-        component=service, since=since, until=until, environment=environment
-    )
+    asked = store_query.parse(component=service, **given)
+    bucket = bucket or ("auto" if histogram else "")
 
-    async def ask(reader: Reader) -> store_query.Stats:
-        return await store_query.stats(reader, filters)
+    async def ask(source: Source) -> store_query.Stats:
+        return await source.stats(
+            asked, group_by=group_by, bucket=bucket, fields=fields
+        )
 
     counted = _read(data_dir, ask)
     if as_json:
         click.echo(json.dumps(counted.as_json(), ensure_ascii=False))
         return
-    show.stats(counted)
+    if counted.histogram:
+        show_counts.histogram(counted)
+    elif counted.fields:
+        show_counts.fields(counted)
+    else:
+        show.stats(counted)
     _say(*counted.notes)

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from godot_otel import settings, state, store
+from godot_otel.cli import allow, mcp_config
 from godot_otel.errors import SettingError
 from godot_otel.stack import workers as several
 
@@ -190,18 +191,39 @@ def receive(host: str, port: int, data_dir: Path | None) -> None:
     )
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--http", is_flag=True, help="Serve HTTP instead of stdio.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="With --http.")
 @click.option("--port", default=9060, show_default=True, help="With --http; 0: any.")
+@allow.flags
 @_data_dir
-def mcp(http: bool, host: str, port: int, data_dir: Path | None) -> None:
-    """Serve the store to AI agents by the Model Context Protocol."""
+@click.pass_context
+def mcp(
+    ctx: click.Context,
+    /,
+    http: bool,
+    host: str,
+    port: int,
+    data_dir: Path | None,
+    **allowed: bool,
+) -> None:
+    """Serve the store to AI agents by the Model Context Protocol.
+
+    It reads, and no more without one of the --allow flags. Over HTTP a caller needs a
+    token with the scope as well.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     from godot_otel.mcp import server
     from godot_otel.web import app
 
     if http:
         log_to_stdout()
-        asyncio.run(app.serve(host, port, data_dir=data_dir))
+        asyncio.run(
+            app.serve(host, port, data_dir=data_dir, scopes=allow.scopes(allowed))
+        )
     else:
-        asyncio.run(server.stdio(data_dir=data_dir))
+        asyncio.run(server.stdio(data_dir=data_dir, scopes=allow.scopes(allowed)))
+
+
+mcp.add_command(mcp_config.config)

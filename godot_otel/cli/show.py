@@ -16,12 +16,13 @@ from rich.text import Text
 
 from godot_otel.query import LEVELS, Line, Stats, Trace, rfc3339, sanitize
 
-_COLOURS = {
+COLOURS = {
     "TRACE": "dim", "DEBUG": "dim", "INFO": "green", "WARN": "yellow",
     "ERROR": "bold red", "FATAL": "bold white on red",
 }  # fmt: skip # a level beside its colour
 
 _INDENT = 4
+_ERROR_MAX = 200  # characters of a first error
 _MAX_KEPT = 40  # columns that a cell keeps, however narrow the terminal
 
 
@@ -46,13 +47,23 @@ def lines(found: Sequence[Line], *, as_json: bool) -> None:
         for one in found:
             click.echo(_json(one.as_json(now)))
     elif terminal():
-        rows = [[_local(one.time), *_columns(one), _trace(one)] for one in found]
-        _grid(["time", "level", "service", "logger", "line", "trace"], rows)
-        _say_zone([one.time for one in found])
+        rows = [[local(one.time), *_columns(one), _trace(one)] for one in found]
+        grid(["time", "level", "service", "logger", "line", "trace"], rows)
+        say_zone([one.time for one in found])
     else:
         for one in found:
             when = rfc3339(one.time, one.nanos)
             click.echo(" ".join([when, *map(str, _columns(one)), _trace(one)]))
+
+
+def followed(one: Line, *, as_json: bool) -> None:
+    """Print a line as it comes; on a terminal coloured, and in no column."""
+    if as_json or not terminal():
+        lines([one], as_json=as_json)
+        return
+    cells = [local(one.time), *_columns(one), _trace(one)]
+    row = Text(" ").join(Text(one) if isinstance(one, str) else one for one in cells)
+    Console(highlight=False, markup=False).print(row, soft_wrap=True)
 
 
 def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
@@ -61,7 +72,7 @@ def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
         lines(found, as_json=True)
         return
     facts = summary.as_json()
-    start = _local(summary.first) if terminal() else facts["start"]
+    start = local(summary.first) if terminal() else facts["start"]
     click.echo(
         f"trace {summary.id}  {start}  {facts['duration_ms']} ms"
         f"  lines {summary.lines}  errors {summary.errors}"
@@ -69,8 +80,8 @@ def trace(summary: Trace, found: Sequence[Line], *, as_json: bool) -> None:
     rows = [[_offset(one.time - summary.first), *_columns(one)] for one in found]
     stacks = [_stack(one) for one in found]
     if terminal():
-        _grid(["", "level", "service", "logger", "line"], rows, stacks)
-        _say_zone([one.time for one in found])
+        grid(["", "level", "service", "logger", "line"], rows, stacks)
+        say_zone([one.time for one in found])
         return
     for row, stack in zip(rows, stacks, strict=True):
         # Indented, no line of a stack trace can pose as a row.
@@ -94,20 +105,25 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
     rows: list[list[str | Text]] = []
     for one in found:
         facts = one.as_json()
-        start = _local(one.first) if terminal() else facts["start"]
+        start = local(one.first) if terminal() else facts["start"]
         errors = Text(str(one.errors), "bold red" if one.errors else "")
         numbers: list[str | Text] = [
             f"{facts['duration_ms']} ms",
             str(one.lines),
             errors,
         ]
-        rows.append([one.id, start, *numbers, plain(", ".join(one.components))])
+        said = ""
+        if error := one.first_error:
+            said = plain(f"{error.service}: {error.body} {error.failure}")[:_ERROR_MAX]
+        services = plain(", ".join(one.components))
+        rows.append([one.id, start, *numbers, services, said.strip()])
     if terminal():
-        _grid(["trace", "start", "duration", "lines", "errors", "services"], rows)
-        _say_zone([one.first for one in found])
+        titles = ["trace", "start", "duration", "lines", "errors", "services"]
+        grid([*titles, "first error"], rows)
+        say_zone([one.first for one in found])
         return
     for row in rows:
-        click.echo(" ".join(map(str, row)))
+        click.echo(" ".join(map(str, row)).rstrip())
 
 
 def stats(counted: Stats) -> None:
@@ -120,9 +136,9 @@ def stats(counted: Stats) -> None:
         name = plain(one.name)  # hostile ones are long
         rows.append([name[:47] + "…" if len(name) > 48 else name, *numbers, seen])
     rows.append(["(all)", *(str(counted.levels[name]) for name in names), ""])
-    _grid(["service", *names, "last seen"], rows)
+    grid([counted.group_by, *names, "last seen"], rows)
     if counted.omitted:
-        click.echo(f"{counted.omitted} services with fewer lines are not shown")
+        click.echo(f"{counted.omitted} more with fewer lines are not shown")
     storage = counted.storage
     oldest = rfc3339(storage.oldest) if storage.oldest else "-"
     click.echo(counted.ingest.sentence())
@@ -140,7 +156,7 @@ def _columns(one: Line) -> list[str | Text]:
     if told := one.told:
         said += "  " + plain(_json(told))
     return [
-        Text(f"{level:<5}", _COLOURS.get(level, "")),
+        Text(f"{level:<5}", COLOURS.get(level, "")),
         plain(one.service),
         plain(one.logger) or "-",
         said,
@@ -151,7 +167,8 @@ def _trace(one: Line) -> str:
     return (one.trace_id or "-")[:8] if terminal() else one.trace_id or "-"
 
 
-def _local(time: datetime) -> str:
+def local(time: datetime) -> str:
+    """Write a time as this machine's clock has it."""
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 
@@ -159,13 +176,14 @@ def _offset(distance: timedelta) -> str:
     return f"+{distance / timedelta(milliseconds=1):.1f}ms"
 
 
-def _say_zone(times: Sequence[datetime]) -> None:
+def say_zone(times: Sequence[datetime]) -> None:
+    """Say which zone local times are in."""
     if times:
         zone = times[0].astimezone()
         click.echo(f"times are local ({zone:%Z}, UTC{zone:%z})", err=True)
 
 
-def _grid(
+def grid(
     titles: Sequence[str],
     rows: Sequence[Sequence[str | Text]],
     blocks: Sequence[Sequence[str]] = (),
@@ -203,7 +221,7 @@ def _table(titles: Sequence[str], widths: Sequence[int], *, header: bool) -> Tab
         show_header=header,
     )  # fmt: skip # one table
     for title, width in zip(titles, widths, strict=True):
-        wraps = title == "line"
+        wraps = title in ("line", "first error")
         table.add_column(
             title,
             no_wrap=not wraps,

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.status import Status
 
 from godot_otel import settings
+from godot_otel.cli import allow
 from godot_otel.stack import background, summary, waiting
 from godot_otel.stack import down as ending
 from godot_otel.stack import status as standing
@@ -102,6 +103,7 @@ class Progress:
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
     help="How many collectors.",
 )  # fmt: skip # an option's name and type share a line
+@allow.flags
 def up(
     data_dir: Path | None,
     detach: bool,
@@ -109,6 +111,7 @@ def up(
     redis_port: int | None,
     otlp_port: int | None,
     workers: int,
+    **allowed: bool,
 ) -> int:
     """Start everything on this machine; Ctrl-C ends it and loses nothing."""
     directory = _directory(data_dir)
@@ -118,7 +121,7 @@ def up(
             "--redis-port": redis_port,
             "--otlp-port": otlp_port,
         }
-        arguments = ["--workers", str(workers)]
+        arguments = ["--workers", str(workers), *allow.arguments(allowed)]
         for flag, port in ports.items():
             arguments += [flag, str(port)] if port is not None else []
         return background.up(directory, arguments, sys.stdout)
@@ -126,7 +129,13 @@ def up(
     try:
         run(
             directory,
-            Choices(redis_port, mcp_port, otlp_port, workers),
+            Choices(
+                redis_port,
+                mcp_port,
+                otlp_port,
+                workers,
+                allow=tuple(allow.arguments(allowed)),
+            ),
             progress,
             summary=lambda facts: progress.summary(directory, facts),
         )

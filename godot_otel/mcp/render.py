@@ -15,6 +15,7 @@ from godot_otel.query import sanitize
 BUDGET = 40_000  # characters of a result; clients cut or set aside more than 50,000
 ROOM = BUDGET - 4_000  # of them for rows; the rest for header, footer and hints
 _NAME_MAX = 80
+_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _ROW_MAX = ROOM - 2_000
 
 
@@ -237,5 +238,6 @@ def _shortened(lines: list[query.Line], max_chars: int) -> list[str]:
 
 
 def dumps(value: Any) -> str:
-    """JSON without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON without blanks, on one line for whatever breaks lines."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_BREAKS)

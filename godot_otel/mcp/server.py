@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mcp.server import MCPServer
 
 from godot_otel import __version__, query
+from godot_otel.access import CLEAR, CONTROL, WRITE
 from godot_otel.mcp import tools
-from godot_otel.mcp.strict import tool
+from godot_otel.mcp.authority import Authority
+from godot_otel.mcp.clearing import Clearing
+from godot_otel.mcp.control import Control
+from godot_otel.mcp.strict import StrictTool, tool
+from godot_otel.mcp.writing import Writing
 
 INSTRUCTIONS = """\
 Logs of services, each line with its OpenTelemetry trace id.
@@ -37,8 +42,14 @@ answer names its cause.
 """
 
 
-def build(reader: query.Reader) -> MCPServer[query.Reader]:
-    """Make a server whose tools read through *reader*; the caller closes it."""
+def build(
+    reader: query.Reader, authority: Authority | None = None
+) -> MCPServer[query.Reader]:
+    """Make a server whose tools read through *reader*; the caller closes it.
+
+    It has the tools that change something as far as *authority* says; None: none.
+    """
+    authority = authority or Authority()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[query.Reader]) -> AsyncIterator[query.Reader]:
@@ -60,8 +71,20 @@ def build(reader: query.Reader) -> MCPServer[query.Reader]:
             tool(tools.logger_find_traces, title="Find traces", structured=False),
             tool(tools.logger_patterns, title="What lines say", structured=False),
             tool(tools.dewey_get_log_stats, title="Count log lines", structured=True),
+            *_changing(authority),
         ],
     )
+
+
+def _changing(authority: Authority) -> list[StrictTool]:
+    """The tools that write, control and clear, where that is allowed."""
+    made = {
+        WRITE: Writing(authority).tools,
+        CONTROL: Control(authority).tools,
+        CLEAR: Clearing(authority).tools,
+    }
+    allowed = [made[scope]() for scope in made if scope in authority.scopes]
+    return [one for part in allowed for one in part]
 
 
 async def stdio(
@@ -69,13 +92,16 @@ async def stdio(
     redis_url: str | None = None,
     *,
     data_dir: Path | None = None,
+    scopes: Iterable[str] = (),
 ) -> None:
     """Serve one client on stdin and stdout until it closes them.
 
-    Starts without a store: each call looks again and says how to start one.
+    Starts without a store: each call looks again and says how to start one. *scopes*
+    are what it may do beside reading.
     """
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING)  # on stderr; stdout is the wire
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats itself
     async with query.Reader(reader_dsn, redis_url, data_dir=data_dir) as reader:
-        await build(reader).run_stdio_async()
+        authority = Authority(scopes, redis_url=redis_url, data_dir=data_dir)
+        await build(reader, authority).run_stdio_async()

@@ -6,6 +6,7 @@ It is also the one place where errors become texts for a model.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Callable
@@ -16,10 +17,13 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from godot_otel.access import READ
 from godot_otel.errors import GodotError
+from godot_otel.mcp.authority import Authority
 from godot_otel.query import sanitize
+from godot_otel.rate import RateLimitError, Turns
 
 DEADLINE = 40.0  # seconds; a statement's timeout and a follower's wait are below it
 _RENAMED = {"since:": "start_time:", "until:": "end_time:", "trace id:": "trace_id:"}
@@ -35,6 +39,12 @@ READS = ToolAnnotations(
 class StrictTool(Tool):
     """A tool whose arguments are exactly those of its schema."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    authority: Authority = Field(exclude=True, repr=False)
+    scope: str = READ
+    """What a caller needs to have."""
+
     async def run(
         self,
         arguments: dict[str, Any],
@@ -45,10 +55,13 @@ class StrictTool(Tool):
 
         Anything else reaches the caller by the tool's name alone.
         """
-        self._check(arguments)
         try:
-            with anyio.fail_after(DEADLINE):
+            with _turn(context), anyio.fail_after(DEADLINE):
+                await self.authority.check(context, self.name, self.scope, arguments)
+                self._check(arguments)
                 return await super().run(arguments, context, convert_result)
+        except RateLimitError as error:
+            raise ToolError(f"{self.name}: {error}") from None
         except TimeoutError:
             raise ToolError(
                 f"{self.name}: took longer than {DEADLINE:.0f} s; narrow the window"
@@ -79,6 +92,13 @@ class StrictTool(Tool):
             raise ToolError(f"{self.name}: {sanitize.line('; '.join(found))}") from None
 
 
+def _turn(context: Context[Any, Any]) -> contextlib.AbstractContextManager[None]:
+    """A turn of the caller's over HTTP; on stdio there is one caller, and no limit."""
+    request = context.request_context.request
+    turns = getattr(getattr(request, "state", None), "turns", None)
+    return turns.take() if isinstance(turns, Turns) else contextlib.nullcontext()
+
+
 def _renamed(text: str) -> str:
     for ours, theirs in _RENAMED.items():
         if text.startswith(ours):
@@ -101,12 +121,25 @@ def _bare(schema: Any) -> Any:
     return bare
 
 
-def tool(function: Callable[..., Any], *, title: str, structured: bool) -> StrictTool:
-    """Make a strict reading tool of *function*; its docstring is the description."""
-    made = StrictTool.from_function(
-        function, title=title, annotations=READS, structured_output=structured
+def tool(
+    function: Callable[..., Any],
+    *,
+    title: str,
+    structured: bool,
+    scope: str = READ,
+    annotations: ToolAnnotations = READS,
+    authority: Authority | None = None,
+) -> StrictTool:
+    """Make a strict tool of *function*, one that reads unless said otherwise.
+
+    The function's docstring is the description.
+    """
+    made = Tool.from_function(
+        function, title=title, annotations=annotations, structured_output=structured
     )
-    assert isinstance(made, StrictTool)
-    made.description = inspect.cleandoc(made.description)
-    made.parameters = {**_bare(made.parameters), "additionalProperties": False}
-    return made
+    facts = {name: getattr(made, name) for name in Tool.model_fields}
+    facts["description"] = inspect.cleandoc(made.description)
+    facts["parameters"] = {**_bare(made.parameters), "additionalProperties": False}
+    if made.fn_metadata.output_schema is not None:
+        made.fn_metadata.output_schema = _bare(made.fn_metadata.output_schema)
+    return StrictTool(**facts, scope=scope, authority=authority or Authority())

@@ -262,8 +262,8 @@ async def dewey_get_log_stats(
     fields: Annotated[
         str,
         Field(
-            description="true: which attributes the newest lines have; a key: its"
-            " values"
+            description="true: the newest lines' attributes and their top values; a"
+            " key: all of its"
         ),
     ] = "",
 ) -> Annotated[CallToolResult, dict[str, Any]]:

@@ -19,10 +19,11 @@ from godot_otel.query.follow import MAX_WAIT, follow
 from godot_otel.query.freshness import Ingest
 from godot_otel.query.line import Line, age, rfc3339
 from godot_otel.query.logs import MAX_LIMIT, Page, logs
+from godot_otel.query.otlp import Records, otlp
 from godot_otel.query.patterns import Pattern, Patterns, patterns
 from godot_otel.query.reader import Reader, TooSlowError
 from godot_otel.query.stats import Group, Stats, stats
-from godot_otel.query.tail import Tail, logs_after
+from godot_otel.query.tail import Tail, logs_after, newest_seq
 from godot_otel.query.trace import Trace, TraceLines, trace
 from godot_otel.query.traces import Traces, last_trace, traces
 
@@ -40,6 +41,7 @@ __all__ = [
     "Pattern",
     "Patterns",
     "Reader",
+    "Records",
     "Stats",
     "Tail",
     "Text",
@@ -53,6 +55,8 @@ __all__ = [
     "last_trace",
     "logs",
     "logs_after",
+    "newest_seq",
+    "otlp",
     "parse",
     "part_cursor",
     "part_offset",

@@ -14,6 +14,7 @@ from godot_otel.query.slices import MICROSECOND
 from godot_otel.query.walk import prepare
 
 _VERSION = "version:"
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,13 @@ async def baseline(
             f"compare_to: {text[:100]!r} is none of previous, -1d, version:1.4.2"
         )
     distance = now - moment("compare_to", text, now)
-    if distance < length:
+    if distance + _MINUTE < length:
         raise FilterError(
             f"compare_to: {text} is nearer than the window is long; write previous, or"
             " a distance of at least the window"
         )
-    return Baseline(filters, since - distance, end - distance)
+    # The window's first minute counts whole: it may be a little longer than asked for.
+    return Baseline(filters, since - distance, min(end - distance, since))
 
 
 async def _version(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from godot_otel import store
@@ -25,7 +25,7 @@ from godot_otel.query.filters import Filters
 from godot_otel.query.line import rfc3339
 from godot_otel.query.reader import fetch
 from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
-from godot_otel.query.slices import Pace, Slice, ahead, slices
+from godot_otel.query.slices import MICROSECOND, Pace, Slice, ahead, slices
 from godot_otel.query.walk import TIME_BUDGET
 
 MAX_GROUPS = 20_000  # counted over rows; an attribute may have a value a line
@@ -61,6 +61,8 @@ class Count:
         self.first = min(self.first, other.first)
         self.last = max(self.last, other.last)
 
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 Key = tuple[Any, ...]
 
@@ -214,7 +216,8 @@ class _Rows:
             async for counts, edge in look(connection, piece, pace):
                 counted.add(counts)
                 over = time.monotonic() > deadline or len(counted.groups) > enough
-                if over and edge > pieces[-1].lower:
+                # Without progress a caller that goes on from here would for ever.
+                if over and pieces[-1].lower < edge < (until or _NEVER):
                     counted.stopped = edge
                     return counted
         return counted
@@ -233,7 +236,8 @@ class _Rows:
         for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
             rows = _within(piece)
             rows.extend(inside(group))
-            edge = left.time_last if left else piece.lower
+            # The next chunk may hold lines of its last moment.
+            edge = left.time_last + MICROSECOND if left else piece.lower
             if not self.filters.text:
                 yield await self._grouped(connection, rows), edge
                 continue

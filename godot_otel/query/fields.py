@@ -16,6 +16,7 @@ from godot_otel.query.walk import prepare
 
 SAMPLE = 1000  # lines
 MAX_SHOWN = 50
+TOP = 3  # values of a key, where keys are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class Fields:
     """How often keys, or the values of one key, are in the newest lines."""
 
     key: str
-    """Empty: keys are counted, not values."""
+    """Empty: keys are counted, each with its most frequent values."""
     counts: list[tuple[str, int]]
+    top: dict[str, list[tuple[str, int]]]
+    """Of each key that was counted."""
     distinct: int
     lines: int
     """How many of the sampled lines have the key."""
@@ -39,11 +42,18 @@ class Fields:
         facts = {"key": self.key, "lines_with_key": self.lines} if self.key else {}
         return {
             **facts,
-            what: [{one: name, "lines": lines} for name, lines in self.counts],
+            what: [
+                {one: name, "lines": n, **self._top(name)} for name, n in self.counts
+            ],
             f"distinct_{what}": self.distinct,
             "sampled_lines": self.sampled,
             "sampled_since": rfc3339(self.since, 0) if self.since else None,
         }
+
+    def _top(self, name: str) -> dict[str, Any]:
+        if self.key:
+            return {}
+        return {"top": [{"value": value, "lines": n} for value, n in self.top[name]]}
 
 
 async def sample_fields(
@@ -60,20 +70,21 @@ async def sample_fields(
     walk = await prepare(connection, filters, since, until, newest=True)
     lines, _ = await walk.read(connection, None, SAMPLE)
     whose = await resources(connection, {one.resource_id for one in lines})
-    counter: Counter[str] = Counter()
-    having = 0
+    values: dict[str, Counter[str]] = {}
     for one in lines:
         attributes = _all(one, whose)
-        if not key:
-            counter.update(attributes.keys())
-        elif key in attributes:
-            having += 1
-            counter[as_text(attributes[key])] += 1
+        for name in [key] if key else attributes:
+            if name in attributes:
+                values.setdefault(name, Counter())[as_text(attributes[name])] += 1
+    keys = Counter({name: found.total() for name, found in values.items()})
+    counter = values.get(key, Counter()) if key else keys
+    counts = counter.most_common(MAX_SHOWN)
     return Fields(
         key=key,
-        counts=counter.most_common(MAX_SHOWN),
+        counts=counts,
+        top={} if key else {name: values[name].most_common(TOP) for name, _ in counts},
         distinct=len(counter),
-        lines=having,
+        lines=keys[key],
         sampled=len(lines),
         since=lines[-1].time if lines else None,
     )

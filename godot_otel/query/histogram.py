@@ -15,7 +15,7 @@ from godot_otel.query.line import rfc3339
 MAX_BUCKETS = 200
 MAX_NAMES = 6
 OTHERS = "(others)"
-_AUTO_BUCKETS = 60
+_AUTO_BUCKETS = 61  # an hour by minutes, begun amid one
 _AUTO = (1, 5, 15, 60, 360, 1440, 10080)  # minutes
 _WIDTH = re.compile(r"(\d{1,5})([mhd])")
 _MINUTES = {"m": 1, "h": 60, "d": 1440}

@@ -143,7 +143,7 @@ async def patterns(
         await _examples(connection, filters, other, shown)
         facts = await ingest(reader, connection, since)
         notes = [*now.notes(), *await _doubts(connection, filters, before, other)]
-        if not found:
+        if not found and not now.stopped:
             notes += await why_empty(connection, filters, since, until, facts)
     return Patterns(
         patterns=shown,

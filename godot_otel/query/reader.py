@@ -126,19 +126,8 @@ class Reader:
         except (RedisError, OSError, TimeoutError):
             return None
 
-    def _state(self, key: str) -> Any:
-        found = state.read(self._data_dir or settings.data_dir())
-        return (found or {}).get(key)
-
     def _setting(self, *names: str) -> str | None:
-        """The first of these that is set, here or by a running stack.
-
-        A data directory that the caller named goes before the environment.
-        """
-        here = [settings.value(name) for name in names]
-        running = [self._state(name) for name in names]
-        places = running if self._data_dir else here + running
-        return next((str(value) for value in places if value), None)
+        return state.find(*names, data_dir=self._data_dir)
 
     def _find(self) -> str:
         found = self._dsn or self._setting("postgres_reader_dsn", "postgres_dsn")

@@ -75,7 +75,7 @@ async def slices(
     """The partitions of *parent* within a window, oldest first."""
     rows = await fetch(
         connection,
-        "SELECT lower, upper FROM partitions WHERE parent = %s"
+        "SELECT lower, upper FROM partitions WHERE parent = %s AND dropped_at IS NULL"
         " AND upper > coalesce(%s::timestamptz, '-infinity')"
         " AND lower < coalesce(%s::timestamptz, 'infinity') ORDER BY lower",
         [parent, since, until],
@@ -107,7 +107,7 @@ async def trace_slices(
     rows = await fetch(
         connection,
         "SELECT p.lower, p.upper, min(t.first), max(t.last) FROM trace_index AS t"
-        " JOIN partitions AS p ON p.parent = 'logs'"
+        " JOIN partitions AS p ON p.parent = 'logs' AND p.dropped_at IS NULL"
         " AND t.first >= p.lower AND t.first < p.upper"
         " WHERE t.trace_id = %s GROUP BY p.lower, p.upper ORDER BY p.lower",
         [trace_id],

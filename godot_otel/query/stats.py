@@ -149,7 +149,7 @@ async def stats(
         facts = await ingest(reader, connection, since)
         stored = await storage(connection)
         notes = counted.notes()
-        if not counted.groups:
+        if not counted.groups and not counted.stopped:
             notes += await why_empty(connection, filters, since, filters.until, facts)
     parts = [_Part.of(key, count, named, wide) for key, count in counted.groups.items()]
     groups, levels = _grouped(parts), _in_order(_levels(parts))

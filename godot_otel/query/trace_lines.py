@@ -8,15 +8,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from godot_otel import store
-from godot_otel.query.clauses import Clauses
+from godot_otel.query.clauses import Clauses, matches, row_clauses
 from godot_otel.query.counts import Counted, count
 from godot_otel.query.filters import Filters
+from godot_otel.query.reader import fetch
 from godot_otel.query.slices import MICROSECOND
 from godot_otel.query.trace import Trace, summaries
-from godot_otel.query.trace_search import Found, Key
+from godot_otel.query.trace_search import FIRST_ID, Found, Key
 from godot_otel.query.walk import TIME_BUDGET
 
 _AT_ONCE = 4  # times as many traces are counted as a page needs
+_RANKED = 5000  # traces, the newest of the window, that are sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class LineSearch:
     ) -> Found:
         """Count backwards; a trace stands where its newest matching line does."""
         deadline = time.monotonic() + TIME_BUDGET
-        until = after[1] + MICROSECOND if after else self.until
+        until = self.until
+        if after:  # of that very moment there may be others, unless it is an edge
+            until = after[1] + (MICROSECOND if after[2] != FIRST_ID else timedelta())
         found: list[Key] = []
         while True:
             counted = await self._count(
@@ -50,7 +54,7 @@ class LineSearch:
             if len(found) >= size or edge is None or time.monotonic() > deadline:
                 return Found(found[:size], edge if len(found) < size else None)
             # What came before this moment is known; the traces in it may reach down.
-            after, until = (0, edge, UUID(int=0)), edge
+            after, until = (0, edge, FIRST_ID), edge
 
     async def _new(
         self, connection: store.Connection, keys: list[Key], after: Key | None
@@ -59,15 +63,44 @@ class LineSearch:
         if after:
             keys = [key for key in keys if key < after]
         if after and keys:
-            theirs = Clauses()
-            theirs.add("l.trace_id = ANY(%s)", [key[2] for key in keys])
-            newer = await self._count(
-                connection, after[1], self.until, enough=len(keys), more=theirs
-            )
-            newest = {i: (0, one.last, i) for (i,), one in newer.groups.items()}
+            newest = await self._newest(connection, [key[2] for key in keys], after[1])
             keys = [key for key in keys if newest.get(key[2], key) < after]
         known = await self._long_enough(connection, {key[2] for key in keys})
         return [key for key in keys if key[2] in known]
+
+    async def _newest(
+        self, connection: store.Connection, ids: list[UUID], since: datetime
+    ) -> dict[UUID, Key]:
+        """The newest matching line of each trace that wrote since then.
+
+        By the traces' own lines: complete whatever time that takes, for a page must
+        not show again what one before has shown.
+        """
+        asked, newest = row_clauses(self.filters), dict[UUID, Key]()
+        asked.add("l.trace_id = ANY(%s)", ids)
+        if self.until:
+            asked.add("l.time < %s", self.until)
+        rows = await fetch(
+            connection,
+            "SELECT p.lower, max(t.last) FROM trace_index AS t"
+            " JOIN partitions AS p ON p.parent = 'logs'"
+            " AND t.first >= p.lower AND t.first < p.upper"
+            " WHERE t.trace_id = ANY(%s) AND t.last >= %s GROUP BY p.lower",
+            [ids, since],
+        )
+        for lower, last in rows:
+            found = await fetch(
+                connection,
+                "SELECT l.trace_id, l.time, l.body, l.attributes FROM logs AS l"
+                " WHERE l.time BETWEEN %s AND %s AND {asked} ORDER BY l.time",
+                [max(lower, since), last, *asked.values],
+                asked=asked,
+            )
+            for trace_id, when, body, attributes in found:
+                if matches(self.filters.text, body, attributes or {}):
+                    key = (0, when, trace_id)
+                    newest[trace_id] = max(newest.get(trace_id, key), key)
+        return newest
 
     async def ranked(
         self, connection: store.Connection, after: Key | None, size: int, sort: str
@@ -92,13 +125,10 @@ class LineSearch:
         since: datetime | None,
         until: datetime | None,
         *,
-        enough: int = 5000,
-        more: Clauses | None = None,
+        enough: int = _RANKED,
     ) -> Counted:
         traced = Clauses()
         traced.add("l.trace_id IS NOT NULL")
-        if more:
-            traced.extend(more)
         return await count(
             connection, self.filters, ("trace",), since=since, until=until,
             more=traced, enough=enough,

@@ -26,7 +26,7 @@ _RANKS = {
 
 Key = tuple[int, datetime, UUID]
 """Where a trace stands: what it is ranked by (0: nothing), newest line and id."""
-_FIRST_ID = UUID(int=0)
+FIRST_ID = UUID(int=0)
 
 
 def packed(key: Key) -> tuple[int, datetime, str]:
@@ -60,7 +60,7 @@ class Found:
         if len(self.keys) > limit:
             return self.keys[limit - 1]
         if self.edge and not ranked:
-            return 0, self.edge, _FIRST_ID
+            return 0, self.edge, FIRST_ID
         return None
 
 

@@ -54,9 +54,22 @@ class Walk:
                     piece.lower,
                     piece.upper,
                 )
-                if time.monotonic() > deadline and not last:
+                if (
+                    time.monotonic() > deadline
+                    and not last
+                    and self._moved(edge, position)
+                ):
                     return found, edge
         return found, None
+
+    def _moved(self, edge: Position, position: Position | None) -> bool:
+        """Whether whoever goes on from *edge* has less before them than before.
+
+        Chunks may overlap so that reading some of them settles no moment at all.
+        """
+        if position is None:
+            return True
+        return edge.time < position.time if self.newest else edge.time > position.time
 
     async def _slice(
         self,

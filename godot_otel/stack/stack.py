@@ -35,6 +35,8 @@ class Choices:
     mcp_port: int | None = None
     otlp_port: int | None = None
     workers: int = 1
+    allow: tuple[str, ...] = ()
+    """Flags of the MCP server: what it may do beside reading."""
 
 
 class Stack:
@@ -54,6 +56,7 @@ class Stack:
         self._ourselves = list(ourselves)
         self._environ = {k: v for k, v in environ.items() if k != "NOTIFY_SOCKET"}
         self._workers = choices.workers
+        self._allow = choices.allow
         known = directory.keys.port
         self._mcp_port = ports.choose(
             choices.mcp_port, known("mcp"), MCP_PORT, flag="--mcp-port"
@@ -153,7 +156,8 @@ class Stack:
 
     def _start_mcp(self, wait: Callable[[float], None]) -> None:
         port = str(self._mcp_port)
-        self._mcp = self._program("mcp", "MCP", ["mcp", "--http", "--port", port])
+        arguments = ["mcp", "--http", *self._allow, "--port", port]
+        self._mcp = self._program("mcp", "MCP", arguments)
         self._start(self._mcp, wait)
         self._directory.keys.remember_port("mcp", self._mcp_port)
         self._announce.works("MCP", self._mcp_url)

@@ -1,4 +1,5 @@
-"""The door over HTTP: one app on the loopback interface for everything that is served.
+"""The door over HTTP: one app for everything that is served, on loopback unless told.
 
-Today ``/mcp`` and ``/healthz``; the JSON API and the page join them here.
+``guard`` checks Host and Origin, ``sign_in`` who asks; then ``/mcp``, ``/api``
+(``api/``) and ``/healthz``. The page joins them here.
 """

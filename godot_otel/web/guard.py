@@ -1,20 +1,22 @@
 """The one check that every request passes, whatever its path.
 
 A browser on this machine can be made to send requests here: by a page of any site, and
-by a name that resolves to 127.0.0.1 (DNS rebinding). Host and Origin tell.
+by a name that resolves to 127.0.0.1 (DNS rebinding). Host and Origin tell. Next
+station: ``sign_in``, which says who asks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?"
-_HOST = re.compile(_LOOPBACK, re.IGNORECASE)
-_ORIGIN = re.compile(r"https?://" + _LOOPBACK, re.IGNORECASE)
+_LOOPBACK = re.compile(
+    r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE
+)
+_PORT = r"(?::\d{1,5})?"
 
 
 def _text(scope: Scope, status: int, sentence: str) -> ASGIApp:
@@ -24,14 +26,25 @@ def _text(scope: Scope, status: int, sentence: str) -> ASGIApp:
 class Guard:
     """Refuses requests to other names (421) and from other sites' pages (403).
 
-    *refusal* makes the answer out of the request's scope, a status and a sentence.
+    Let in are this machine's own names and *hosts*: with a port that port alone,
+    without one any. *refusal* makes the answer out of the request's scope, a status and
+    a sentence.
     """
 
     def __init__(
-        self, app: ASGIApp, refusal: Callable[[Scope, int, str], ASGIApp] = _text
+        self,
+        app: ASGIApp,
+        refusal: Callable[[Scope, int, str], ASGIApp] = _text,
+        *,
+        hosts: Iterable[str] = (),
     ) -> None:
         self.app = app
         self._refusal = refusal
+        names = "|".join([_LOOPBACK.pattern, *map(_pattern, hosts)])
+        self._host = re.compile(f"(?:{names})", re.IGNORECASE)
+        self._origin = re.compile(f"https?://(?:{names})", re.IGNORECASE)
+        named = "to the names of GODOT_ALLOWED_HOSTS" if hosts else "on localhost only"
+        self._sentence = f"this server answers {named}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refusal, or hand the request on."""
@@ -41,15 +54,26 @@ class Guard:
         if scope["type"] == "websocket":  # nothing here speaks it
             await send({"type": "websocket.close", "code": 1008})
             return
-        hosts = _header(scope, b"host")
-        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-            answer = self._refusal(scope, 421, "this server answers on localhost only")
-        elif not all(_ORIGIN.fullmatch(one) for one in _header(scope, b"origin")):
+        hosts = header(scope, b"host")
+        if len(hosts) != 1 or not self._host.fullmatch(hosts[0]):
+            answer = self._refusal(scope, 421, self._sentence)
+        elif not all(self._origin.fullmatch(one) for one in header(scope, b"origin")):
             answer = self._refusal(scope, 403, "other sites' pages may not ask here")
         else:
             answer = self.app
         await answer(scope, receive, send)
 
 
-def _header(scope: Scope, name: bytes) -> list[str]:
+def header(scope: Scope, name: bytes) -> list[str]:
+    """Every value of a header, as often as it was sent."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether a Host header names this machine as only its own programs do."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
+def _pattern(host: str) -> str:
+    has_port = re.search(r":\d+$", host) is not None
+    return re.escape(host) + ("" if has_port else _PORT)

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from godot_otel import sql
+from godot_otel.access import SCOPES
 from godot_otel.cli import APPLICATION, SERVER
 from godot_otel.mcp import server
+from godot_otel.mcp.authority import Authority
 from godot_otel.settings import SETTINGS, Setting
 
 CHECKOUT = Path(__file__).parents[2]
@@ -41,7 +43,7 @@ def test_the_readme_names_no_command_that_is_not_there(readme):
 
 
 async def test_every_mcp_tool_is_in_the_readme(readme):
-    tools = await server.build(SimpleNamespace()).list_tools()
+    tools = await server.build(SimpleNamespace(), Authority(SCOPES)).list_tools()
     named = set(re.findall(r"^\| `(\w+)` \|.*", readme, re.MULTILINE))
     assert {tool.name for tool in tools} <= named
 

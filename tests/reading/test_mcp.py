@@ -1,94 +1,18 @@
 """The tools as a real client meets them: stdio and HTTP, both eras of the protocol."""
 
-import asyncio
-import contextlib
 import json
-import os
 import re
-import socket
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import uvicorn
 from fix_lines import Row
-from mcp import Client, StdioServerParameters
+from fix_mcp import OneCall, ask, client, refusal, stdio
+from mcp import Client
 
-from godot_otel import query
 from godot_otel.mcp import server as mcp_server
-from godot_otel.web import app as web_app
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MODES = ["auto", "legacy"]
-
-
-@contextlib.asynccontextmanager
-async def serving(dsn: str):
-    """The web app on a real socket; gives its URL."""
-    async with query.Reader(dsn) as reader:
-        config = uvicorn.Config(
-            web_app.build(reader), log_config=None, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            port = listening.getsockname()[1]
-            task = asyncio.create_task(server.serve(sockets=[listening]))
-            while not server.started:
-                await asyncio.sleep(0.01)
-            yield f"http://127.0.0.1:{port}"
-            server.should_exit = True
-            await task
-
-
-@contextlib.asynccontextmanager
-async def client(transport: str, mode: str, dsn: str):
-    if transport == "memory":
-        async with (
-            query.Reader(dsn) as reader,
-            Client(mcp_server.build(reader), mode=mode) as made,
-        ):
-            yield made
-    elif transport == "http":
-        async with serving(dsn) as url, Client(f"{url}/mcp", mode=mode) as made:
-            yield made
-    else:
-        async with Client(stdio(GODOT_POSTGRES_READER_DSN=dsn), mode=mode) as made:
-            yield made
-
-
-def stdio(**environ: str) -> StdioServerParameters:
-    code = (
-        "import asyncio; from godot_otel.mcp import server; asyncio.run(server.stdio())"
-    )
-    return StdioServerParameters(
-        command=sys.executable,
-        args=["-c", f"import asyncio; {code}"],
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
-    )
-
-
-async def ask(made, tool: str, **arguments) -> str:
-    result = await made.call_tool(tool, arguments)
-    assert not result.is_error, result.content[0].text
-    assert result.structured_content is None
-    return result.content[0].text
-
-
-async def refusal(made, tool: str, **arguments) -> str:
-    result = await made.call_tool(tool, arguments)
-    assert result.is_error, result.content
-    return result.content[0].text
-
-
-class OneCall:
-    """A client for each call: a fixture cannot hold one, its task is another."""
-
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-
-    async def call_tool(self, tool: str, arguments: dict):
-        async with client("memory", "auto", self.dsn) as opened:
-            return await opened.call_tool(tool, arguments)
 
 
 @pytest.fixture
@@ -108,8 +32,9 @@ async def test_every_tool_answers_over_each_transport_in_both_eras(
     async with client(transport, mode, store_dsn) as made:
         tools = (await made.list_tools()).tools
         assert [one.name for one in tools] == [
-            "logger_query", "logger_get_trace", "dewey_get_log_stats",
-        ]  # fmt: skip # three names
+            "logger_query", "logger_get_trace", "logger_find_traces",
+            "logger_patterns", "dewey_get_log_stats",
+        ]  # fmt: skip # five names
         for one in tools:
             assert one.annotations.read_only_hint is True
             assert one.annotations.destructive_hint is False

@@ -133,6 +133,27 @@ async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(
             assert [one.body for one in found] == expected
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+async def test_it_goes_on_also_where_many_chunks_are_of_one_microsecond(
+    order, lines, reader, monkeypatch
+):
+    moment = datetime.now(UTC) - timedelta(hours=5)
+    lines.add(*(Row(f"needle {n}", moment) for n in range(60)), chunk=1)
+    lines.add(Row("needle before", moment - timedelta(hours=2)))
+    lines.add(Row("needle after", moment + timedelta(hours=2)))
+    walk = importlib.import_module("godot_otel.query.walk")
+    monkeypatch.setattr(walk, "TIME_BUDGET", 0.0)
+    filters = query.parse(search="needle", since="-1d")
+    found, cursor = [], ""
+    for _ in range(20):
+        page = await query.logs(reader, filters, limit=500, order=order, cursor=cursor)
+        found += page.lines
+        if not (cursor := page.next_cursor or ""):
+            break
+    assert not cursor, "it never ends"
+    assert len({one.seq for one in found}) == len(found) == 62
+
+
 WHERE = [
     (["plan=pro"], {0, 3}),
     (["plan!=pro"], {1, 2, 4, 5}),

@@ -50,7 +50,7 @@ def check_data(state):
 
 
 def test_state_says_where_everything_is_and_its_end_leaves_nothing_behind(machine):
-    up = machine.up("--workers", "2", *FREE_PORTS)
+    up = machine.up("--workers", "2", "--allow-clear", "--allow-write", *FREE_PORTS)
     path = machine.path / "state.json"
     state = machine.state()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -65,6 +65,8 @@ def test_state_says_where_everything_is_and_its_end_leaves_nothing_behind(machin
         row = connection.execute("SHOW default_transaction_read_only").fetchone()
         assert row == ("on",)
 
+    served = processes.command(state["pids"]["mcp"])
+    assert " mcp --http --allow-write --allow-clear --port " in served
     all_pids = pids(state)
     assert all(runs(pid) for pid in all_pids)
     began = time.monotonic()

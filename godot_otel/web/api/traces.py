@@ -1,0 +1,104 @@
+"""``GET /api/traces`` and ``/api/traces/{id}``: traces, and one with its lines."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from godot_otel import query
+from godot_otel.web.api import pages, parameters
+from godot_otel.web.api.operation import Given, Operation, dumps, json_answer
+from godot_otel.web.api.parameters import (
+    CURSOR,
+    SERVICE,
+    SINCE,
+    UNTIL,
+    Parameter,
+)
+
+
+async def _traces(reader: query.Reader, _: Request, given: Given) -> Response:
+    page = await query.traces(
+        reader,
+        query.parse(**parameters.filters(given)),
+        errors=given["errors"],
+        sort=given["sort"],
+        limit=given["limit"],
+        cursor=given["cursor"],
+    )
+    window = {
+        "since": query.rfc3339(page.since) if page.since else None,
+        "until": query.rfc3339(page.until) if page.until else "now",
+    }
+    rows = [dumps(one.as_json()) for one in page.traces]
+    rest = pages.about(page, window, page.next_cursor, [])
+    return json_answer(pages.joined(rows, rest))
+
+
+async def _trace(reader: query.Reader, request: Request, given: Given) -> Response:
+    filters = query.parse(trace_id=request.path_params["trace_id"])
+    if filters.trace is None:
+        raise query.FilterError("trace id: it is empty; write 8 or more hex digits")
+    limit, cursor = given["limit"], given["cursor"]
+    if given["format"] == "otlp":
+        records = await query.otlp(reader, filters, limit=limit, cursor=cursor)
+        if not records.request["resourceLogs"] and not cursor:
+            found = await query.trace(reader, filters, limit=1)
+            return _none(found.page)
+        return json_answer(records.request, headers=_next(records.next_cursor, limit))
+    found = await query.trace(reader, filters, limit=limit, cursor=cursor)
+    if found.trace is None:
+        return _none(found.page)
+    text = pages.lines(found.page)
+    return json_answer(f'{{"trace":{dumps(found.trace.as_json())},{text[1:]}')
+
+
+def _none(page: query.Page) -> Response:
+    said = {"error": "no lines of such a trace", "notes": page.notes}
+    return json_answer(said, 404)
+
+
+def _next(cursor: str | None, limit: int) -> dict[str, str]:
+    """Where a document goes on that has no place for a cursor of ours (RFC 8288)."""
+    if cursor is None:
+        return {}
+    query_ = urlencode({"format": "otlp", "limit": limit, "cursor": cursor})
+    return {"Link": f'<?{query_}>; rel="next"'}
+
+
+TRACES = Operation(
+    "/traces",
+    "Find traces, the one that wrote last first.",
+    (
+        SERVICE,
+        Parameter("level", "ERROR: only traces with an error."),
+        SINCE,
+        UNTIL,
+        Parameter("errors", "Only traces with an error.", False),
+        Parameter(
+            "sort", "By the newest line, or by errors.", "recent",
+            choices=("recent", "errors"),
+        ),
+        parameters.limit(20, 200),
+        CURSOR,
+    ),
+    {"application/json": ("Traces",)},
+    _traces,
+)  # fmt: skip # one row a parameter
+
+TRACE = Operation(
+    "/traces/{trace_id}",
+    "One trace with its lines in time order, or as OTLP/JSON what came in.",
+    (
+        Parameter(
+            "format", "json: rows; otlp: an ExportLogsServiceRequest, whole; where it"
+            " goes on is in the header Link.", "json", choices=("json", "otlp"),
+        ),
+        parameters.limit(1000),
+        CURSOR,
+    ),
+    {"application/json": ("TraceLines", "Otlp")},
+    _trace,
+)  # fmt: skip # one row a parameter

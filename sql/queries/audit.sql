@@ -1,0 +1,2 @@
+INSERT INTO audit (caller, action, outcome, arguments, detail)
+VALUES (%s, %s, %s, %s, %s);
