@@ -50,7 +50,13 @@ class Setting:
 
 def redis_url(text: str) -> str:
     """Check the form of a Redis URL; the message never holds the URL itself."""
-    return _url(text, ("redis", "rediss", "unix"), "redis://HOST:PORT/0")
+    example = "redis://HOST:PORT/0"
+    parts = urlsplit(_url(text, ("redis", "rediss", "unix"), example))
+    database = parts.path.strip("/")
+    # The client takes database 0 for one that is no number, and says nothing.
+    if parts.scheme != "unix" and database and not database.isdecimal():
+        raise ValueError(f"expected a number of a database, as in {example}")
+    return text
 
 
 def postgres_dsn(text: str) -> str:
@@ -216,7 +222,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "retention_days", "GODOT_RETENTION_DAYS", "number of days", None,
-        "How many days of records the store keeps; unset: as told before, at first 7.",
+        "How many days of records the store keeps, as `up` and `migrate` tell it;"
+        " unset: as told before, at first 7.",
         whole(1, 3650),
     ),
     Setting(

@@ -13,7 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from godot_otel import words
 from godot_otel_collector.templates import GIVEN, LINE, PATH
-from godot_otel_collector.values import cut_value, dumps, json_value
+from godot_otel_collector.values import cut_value, dumps, json_value, text
 
 TRUNCATED = "log.truncated_bytes"
 _SPECIAL = GIVEN | words.EXCEPTION | {TRUNCATED, PATH, LINE}
@@ -120,11 +120,11 @@ def _attribute(pair: KeyValue) -> Attribute:
     key = "$" + pair.key if pair.key.startswith("$") else pair.key
     word = words.attribute_word(key, value) or ""
     special = (pair.key, value, fell) if fell or pair.key in _SPECIAL else None
-    return Attribute(member(key, value), word.encode(), special)
+    return Attribute(member(key, value), text(word).encode(), special)
 
 
 def member(key: str, value: Any) -> bytes:
     """Serialize one member of a JSON object."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return orjson.dumps(key) + b":%d" % value  # beyond 64 bits too
+        return orjson.dumps(text(key)) + b":%d" % value  # beyond 64 bits too
     return dumps({key: value})[1:-1]

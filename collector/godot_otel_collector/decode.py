@@ -113,19 +113,22 @@ class Decoder:
             request = Request.FromString(batch.payload)
             for group in request.resource_logs:
                 for scope in group.scope_logs:
-                    shared = self._shared(batch, group, scope)
+                    try:
+                        shared = self._shared(batch, group, scope)
+                    except DecodeError:
+                        batch.dead += _undecodable(group, scope, ordinal)
+                        ordinal += len(scope.log_records)
+                        continue
                     for record in scope.log_records:
                         try:
                             self._record(rows, batch, shared, record, ordinal)
                         except (DecodeError, ValueError, RecursionError) as error:
                             reason = f"undecodable: {type(error).__name__}"
-                            payload = salvage.request(group, scope, record)
+                            payload = salvage.request(group, scope, [record])
                             letter = DeadLetter(ordinal, reason, payload)
                             batch.dead.append(letter)
                         ordinal += 1
-        except DecodeError:  # raised before the first record of a resource or scope
-            rows = []
-            self._young.clear()
+        except DecodeError:
             batch.dead = [DeadLetter(-1, "no OTLP request", batch.payload)]
         if not ordinal and batch.records and not batch.dead:
             # Bytes of anything may parse as a message of fields that nobody knows.
@@ -290,6 +293,14 @@ class Decoder:
         ))  # fmt: skip # in the order of Rows
         if young is not None:
             self._young.append((len(rows) - 1, shared, young))
+
+
+def _undecodable(group: Group, scope: Scope, ordinal: int) -> list[DeadLetter]:
+    """One letter for all records of a scope: each would hold the resource again."""
+    if not scope.log_records:
+        return []
+    payload = salvage.request(group, scope, scope.log_records)
+    return [DeadLetter(ordinal, "undecodable resource or scope", payload)]
 
 
 def _bound(cache: dict[Any, Any]) -> None:

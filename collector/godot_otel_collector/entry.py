@@ -12,6 +12,7 @@ from godot_otel import queue
 from godot_otel.errors import GodotError, PermanentError
 from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
+from godot_otel_collector.values import clean
 
 COUNTS = ("emitted", "spooled")
 _MAX_SOURCE_BYTES = 8192
@@ -48,15 +49,14 @@ def envelope(delivery: queue.Delivered) -> Batch:
     encoding = fields.get(b"encoding", b"")
     if not reason and (signal != b"logs" or encoding not in queue.ENCODINGS):
         raise UnknownContractError
-    batch = Batch(
-        stream_id, len(raw), records, identity.bytes, home, signal.decode(), {}, raw
-    )
+    kind = "unknown" if reason else signal.decode()
+    batch = Batch(stream_id, len(raw), records, identity.bytes, home, kind, {}, raw)
     if reason:
-        batch.signal, batch.dead = "unknown", [DeadLetter(-1, reason, whole)]
+        batch.dead = [DeadLetter(-1, reason, whole)]
         return batch
     batch.source = _source(fields.get(b"source", b""))
     if said := fields.get(b"dead"):
-        batch.dead = [DeadLetter(-1, said.decode("utf-8", "replace"), raw)]
+        batch.dead = [DeadLetter(-1, clean(said[:1024]).decode(), raw)]
         return batch
     try:
         batch.payload = _unpacked(raw, encoding)
@@ -77,6 +77,7 @@ def _source(raw: bytes) -> dict[str, Any]:
     try:
         source = orjson.loads(raw)
         source["instance"] = uuid.UUID(str(source["instance"])).hex
+        orjson.dumps(source)  # which goes less deep than reading: TypeError
     except (ValueError, KeyError, TypeError):
         return {}
     # The store compares and sums these: what is no count would fail there.

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
 from godot_otel_collector.wire import Group, Record, Request, Scope
 
 
-def request(group: Group, scope: Scope, record: Record) -> bytes:
-    """Make a request that holds this one record, with its resource and scope."""
+def request(group: Group, scope: Scope, records: Iterable[Record]) -> bytes:
+    """Make a request that holds these records, with their resource and scope."""
     message = Request()
     one = message.resource_logs.add(resource=group.resource)
     one.schema_url = group.schema_url
     inner = one.scope_logs.add(scope=scope.scope)
     inner.schema_url = scope.schema_url
-    inner.log_records.add().CopyFrom(record)
+    inner.log_records.extend(records)
     return bytes(message.SerializeToString())
 
 
@@ -27,7 +28,7 @@ def one(payload: bytes, ordinal: int) -> bytes:
     except DecodeError:
         return payload
     found = (
-        request(group, scope, record)
+        request(group, scope, [record])
         for group in message.resource_logs
         for scope in group.scope_logs
         for record in scope.log_records

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, cast
 
-import orjson
 import psycopg
 
 from godot_otel import fault, sql, store
@@ -28,6 +27,7 @@ from godot_otel_collector.entry import progress
 from godot_otel_collector.group import Group, prepare
 from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.partitions import Partitions
+from godot_otel_collector.values import dumps, text
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,10 @@ class Writer:
         while True:
             try:
                 if suspect is not None:
-                    group = await self._set_aside(group, suspect)
+                    group, *others = await self._set_aside(group, suspect)
                     suspect = None
+                    for other in others:
+                        await self.write(other)
                 await self._store(group)
                 return self._metrics.store_works()
             except psycopg.Error as error:
@@ -205,22 +207,26 @@ class Writer:
             if batch.stored and not batch.rows:
                 decoder.fill(batch)
 
-    async def _set_aside(self, group: Group, error: psycopg.Error) -> Group:
+    async def _set_aside(self, group: Group, error: psycopg.Error) -> list[Group]:
         """Turn the records that Postgres refuses into dead letters.
 
         They are found batch by batch, by trying halves, and halves of halves, inside
         a transaction that is rolled back. If none is refused, what is refused is not
-        a record, and the batches are set aside whole.
+        a record: the group comes back as two halves, to find the batch that it came
+        with, and a single batch is set aside whole, its counters left out.
         """
         reason = f"refused by the store: {error.sqlstate or type(error).__name__}"
         await asyncio.to_thread(self._make_rows, group.batches)
         connection = await self._open()
         bad = {b.stream_id: await refused(connection, b.rows) for b in group.batches}
-        whole = not any(bad.values())
+        whole, middle = not any(bad.values()), len(group.batches) // 2
+        if whole and middle:
+            halves = group.batches[:middle], group.batches[middle:]
+            return [await self._prepared(half) for half in halves]
         for batch in group.batches:
             if whole:
                 batch.dead = [DeadLetter(-1, reason, batch.payload)]
-                batch.rows = Rows()
+                batch.rows, batch.source = Rows(), {}
                 batch.resources, batch.scopes, batch.templates = {}, {}, {}
                 continue
             gone = bad[batch.stream_id]
@@ -234,13 +240,14 @@ class Writer:
         log.warning(
             "%d dead letters: %s", found, reason, extra={"action": "dead_lettered"}
         )
-        return await asyncio.to_thread(prepare, group.batches, self._partitions.logs)
+        return [await self._prepared(group.batches)]
+
+    async def _prepared(self, batches: list[Batch]) -> Group:
+        return await asyncio.to_thread(prepare, batches, self._partitions.logs)
 
 
 def _emitter(source: dict[str, Any]) -> tuple[Any, ...]:
-    service = str(source.get("service", ""))[:255].replace("\0", "")
-    counters = orjson.dumps(source).decode().replace("\\u0000", "")
-    return service, counters
+    return text(str(source.get("service", "")))[:255], dumps(source).decode()
 
 
 async def _enter(

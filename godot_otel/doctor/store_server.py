@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
@@ -102,6 +103,8 @@ async def _server(connection: store.Connection) -> AsyncIterator[Check]:
         yield problem(ABOUT, str(error), "run `godot-otel migrate` as the owner")
         return
     yield ok(ABOUT, f"schema {sql.migrations()[-1].name}")
+    async for check in _kept(connection):
+        yield check
     async for check in _partitions(connection):
         yield check
     async for check in _limits(connection):
@@ -114,6 +117,25 @@ async def _clock(connection: store.Connection) -> Check:
         connection, "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
     )
     return clock(ABOUT, "the store", row["now"] - (before + time.time()) / 2)
+
+
+async def _kept(connection: store.Connection) -> AsyncIterator[Check]:
+    """Check that the store was told what is set here: collectors go by the store."""
+    told = await store.one(connection, "SELECT * FROM settings")
+    for name in ("retention_days", "retention_bytes"):
+        with contextlib.suppress(SettingError):  # said by those of the variables
+            wanted = settings.value(name)
+            if wanted is not None and wanted != told[name]:
+                yield warning(
+                    ABOUT,
+                    f"GODOT_{name.upper()} is {wanted:,} here, and the store was told"
+                    f" {_number(told[name])}",
+                    "tell it: `godot-otel migrate` with that variable, as `up` does",
+                )
+
+
+def _number(value: int | None) -> str:
+    return "nothing" if value is None else f"{value:,}"
 
 
 async def _partitions(connection: store.Connection) -> AsyncIterator[Check]:

@@ -72,7 +72,8 @@ class Reader:
 
     async def __aexit__(self, *_: object) -> None:
         if self._pool:
-            await self._pool[1].close(timeout=1.0)
+            # Its workers still try to reach a store that is away: no answer waits.
+            await self._pool[1].close(timeout=0.0 if self._away_since else 1.0)
         if self._queue:
             await self._queue[1].close()
 

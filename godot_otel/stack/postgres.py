@@ -38,6 +38,10 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    # Else a row that is refused is quoted there, and the notes on indexes, of which a
+    # busy store makes hundreds, have the whole statement with them.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
 }
 
 

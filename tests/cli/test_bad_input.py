@@ -58,6 +58,7 @@ def test_a_mistyped_setting_stops_every_command_and_the_near_one_is_named(
         ("GODOT_REDIS_URL", "nonsense", "redis://HOST:PORT/0"),
         ("GODOT_REDIS_URL", f"redis://u:{PASSWORD}@h:99999/0", "redis://HOST:PORT/0"),
         ("GODOT_REDIS_URL", f"http://u:{PASSWORD}@h/0", "redis://HOST:PORT/0"),
+        ("GODOT_REDIS_URL", f"redis://u:{PASSWORD}@h/logs", "number of a database"),
         ("GODOT_POSTGRES_DSN", "://", "postgresql://USER@HOST/DATABASE"),
         ("GODOT_POSTGRES_DSN", f"postgresql://u:{PASSWORD}@h:x/d", "postgresql://"),
         ("GODOT_QUEUE_MAX_BYTES", "many", "'many' is no number of bytes"),

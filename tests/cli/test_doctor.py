@@ -1,5 +1,6 @@
 """``godot-otel doctor``: each fault is named, with the way out, and no password."""
 
+import asyncio
 import json
 import os
 import pty
@@ -210,6 +211,15 @@ def test_an_old_schema_is_named_with_what_upgrades_it(doctor, store_dsn):
     warned = named(found, "collectors write as the owner")
     assert "GODOT_POSTGRES_WRITER_DSN" in warned["do"]
     assert status == 1
+
+
+def test_a_retention_that_the_store_was_not_told_is_named(doctor, store_dsn):
+    asked = {"GODOT_POSTGRES_DSN": store_dsn, "GODOT_RETENTION_BYTES": "5000000000"}
+    found = doctor(**asked, GODOT_RETENTION_DAYS="3")[1]
+    assert "`godot-otel migrate`" in named(found, "DAYS is 3 here, and")["do"]
+    assert "was told nothing" in named(found, "BYTES is 5,000,000,000 here")["what"]
+    asyncio.run(store.migrate(store_dsn, retention_days=3, retention_bytes=5 * 10**9))
+    assert not [one for one in doctor()[1] if "was told" in one["what"]]
 
 
 def test_a_role_that_may_do_too_much_or_too_little_is_named(doctor, store_dsn, roles):

@@ -1,9 +1,12 @@
 """Attributes parsed by hand are those that the library parses."""
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
+from godot_otel import words
 from godot_otel_collector.attributes import Attributes, _attribute
 
 
@@ -51,3 +54,14 @@ def test_bytes_of_anything_are_parsed_as_the_library_does_or_refused(raw):
     found = Attributes()._short(raw)
     if found is not None:
         assert found == _attribute(KeyValue.FromString(raw))
+
+
+@pytest.mark.parametrize("value", [7, -7, True, "v\0"])
+def test_nul_is_mended_in_names_and_in_what_a_search_finds(value):
+    pair = KeyValue(key="k\0")
+    kind = {str: "string_value", int: "int_value", bool: "bool_value"}[type(value)]
+    setattr(pair.value, kind, value)
+    found = Attributes().parse(pair.SerializeToString())
+    ((key, kept),) = orjson.loads(b"{%b}" % found.json).items()
+    assert key == "k\N{REPLACEMENT CHARACTER}"
+    assert found.pair.decode() == words.attribute_word(key, kept)

@@ -239,3 +239,56 @@ async def test_counters_that_are_none_cost_nothing_else(producer, redis_url, sto
     async with collecting(redis_url, store_dsn):
         await until(lambda: count(store_dsn) == 2)
     assert counters(store_dsn) == [(None, {"size": 2})]
+
+
+def odd_entry(**fields: bytes | None) -> dict[bytes, bytes]:
+    """An entry's fields, some of them something else, or absent."""
+    pairs = entry(["odd"]).fields()
+    changed = {name.encode(): value for name, value in fields.items()}
+    found = dict(zip(pairs[::2], pairs[1::2], strict=True)) | changed
+    return {name: value for name, value in found.items() if value is not None}
+
+
+async def test_entries_that_no_exporter_makes_cost_themselves_alone(
+    producer, redis_url, store_dsn
+):
+    source = b'{"instance": "%032x", "service": "a\\\\u0000b", "x": %b}'
+    odd = [
+        odd_entry(signal=b"\xff", records=None),
+        odd_entry(records=b"9" * 5000),
+        odd_entry(dead=b"reason \0 \xff"),
+        odd_entry(source=source % (1, b"1")),
+        odd_entry(source=source % (2, b"[" * 500 + b"]" * 500)),
+    ]
+    producer.admit(entry(["before"]))
+    for fields in odd:
+        producer._redis.xadd(queue.stream_key(), fields)
+    producer.admit(entry(["after"]))
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: count(store_dsn) == 4)
+        await until(lambda: count(store_dsn, "dead_letters") == 3)
+    assert rows(store_dsn, "SELECT reason FROM dead_letters ORDER BY 1") == [
+        ("no entry of this contract",),
+        ("no entry of this contract",),
+        ("reason \N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}",),
+    ]
+    assert rows(store_dsn, "SELECT service FROM emitters") == [("a\\u0000b",)]
+    assert await waiting(redis_url) == 0
+
+
+async def test_a_batch_whose_resource_postgres_refuses_costs_itself_alone(
+    producer, redis_url, store_dsn
+):
+    with psycopg.connect(store_dsn) as connection:
+        connection.execute(
+            "ALTER TABLE resources ADD CONSTRAINT poison CHECK (service <> 'poison')"
+        )
+    for number in range(9):
+        service = "poison" if number in (2, 7) else "shop"
+        producer.admit(entry([f"line {number}"], service=service))
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: count(store_dsn) == 7)
+        await until(lambda: count(store_dsn, "dead_letters") == 2)
+    letters = rows(store_dsn, "SELECT ordinal, reason FROM dead_letters")
+    assert letters == [(-1, "refused by the store: 23514")] * 2
+    assert await waiting(redis_url) == 0

@@ -180,6 +180,21 @@ def test_a_record_with_an_unreadable_attribute_leaves_the_others():
     assert b"one" not in batch.dead[0].payload
 
 
+@pytest.mark.parametrize("where", ["resource", "scope"])
+def test_a_resource_or_scope_that_is_unreadable_costs_its_own_records(where):
+    bad = request(["one", "two"], service="bad" if where == "resource" else "shop",
+                  logger="bad" if where == "scope" else "cart")  # fmt: skip
+    payload = bad.SerializeToString().replace(b"bad", b"b\xffd")
+    payload += request(["three"]).SerializeToString()
+    batch = decode(queue.Entry(queue.batch_id(), b"logs", 3, payload))
+    assert batch.rows.texts == [b"three"]
+    assert batch.rows.ordinals == [2]
+    (letter,) = batch.dead
+    assert (letter.ordinal, letter.reason) == (0, "undecodable resource or scope")
+    assert b"two" in letter.payload
+    assert b"three" not in letter.payload
+
+
 def test_fields_that_nobody_knows_are_no_records():
     payload = b"\xfa\x01\x03abc"  # field 31
     batch = decode(queue.Entry(queue.batch_id(), b"logs", 1, payload))

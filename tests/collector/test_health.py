@@ -21,6 +21,7 @@ from fix_serving import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 from godot_otel import queue, store
+from godot_otel.errors import QueueFullError
 from godot_otel.stack.postgres import Postgres
 from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.load import Load
@@ -302,7 +303,7 @@ async def test_a_queue_that_fills_up_is_said_with_the_top_talker_and_the_time_le
         assert re.search(r"at this rate the queue holds \d+ s$", text)
         for _ in range(8):
             one = entry(["x"] * 50)
-            with contextlib.suppress(queue.QueueFullError):
+            with contextlib.suppress(QueueFullError):
                 producer.admit(one)
         text = await said(caplog, "queue_full")
         assert text.startswith("the queue is full and refuses more: 100%, 1,000 of")

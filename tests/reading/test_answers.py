@@ -236,11 +236,12 @@ async def test_while_the_store_is_away_the_answer_says_so_within_three_seconds(
 async def test_a_store_that_accepts_and_says_nothing_is_away_too():
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts
         dsn = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d"
+        before = time.monotonic()
         async with query.Reader(dsn) as reader:
-            before = time.monotonic()
             with pytest.raises(StoreUnreachableError, match="unreachable since"):
                 await query.logs(reader, query.parse())
-            assert time.monotonic() - before < 3
+        # Closing included: a command answers after it, and has yet to be imported.
+        assert time.monotonic() - before < 2.5
 
 
 async def test_nothing_running_names_the_command_that_starts_it(tmp_path):

@@ -259,20 +259,33 @@ def test_single_bad_records_are_named_and_their_neighbours_taken(client, stored)
     assert bodies(stored) == ["before", "after"]
 
 
+@pytest.mark.parametrize("where", ["service", "logger"])
+def test_a_bad_resource_or_scope_is_rejected_with_its_own_records(
+    client, stored, where
+):
+    data = request(["one", "two"], **{where: "spoilt"}).SerializeToString()
+    data = data.replace(b"spoilt", b"\xff\xff\xff\xff\xff\xff")
+    number, _ = client.send(data + GOOD).rejected()
+    assert number == 2
+    assert bodies(stored) == ["fine"]
+
+
 def test_single_bad_records_of_json_too(client, stored):
     records = [
         {"body": {"stringValue": "before"}},
         {"body": {"stringValue": "bad id"}, "traceId": "no hex"},
         {"body": {"stringValue": "bad time"}, "timeUnixNano": "soon"},
         {"body": {"stringValue": "bad level"}, "severityNumber": float("inf")},
+        "no object",
+        None,
         {"body": {"stringValue": "after \ud800"}},
     ]
     tree = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
     answer = client.send(json.dumps(tree).encode(), JSON)
     assert json.loads(answer.body) == {
         "partialSuccess": {
-            "rejectedLogRecords": "3",
-            "errorMessage": "3 records are malformed, 0 larger than 4 MiB",
+            "rejectedLogRecords": "5",
+            "errorMessage": "5 records are malformed, 0 larger than 4 MiB",
         }
     }
     assert bodies(stored) == ["before", "after ?"]

@@ -73,6 +73,15 @@ def test_no_password_is_in_a_process_list_the_log_or_left_in_a_file(postgres):
         ask(postgres.dsn(user="writer", password="another"), "SELECT 1")
 
 
+def test_what_it_refuses_is_not_quoted_in_the_log(postgres):
+    postgres.start()
+    with pytest.raises(psycopg.DataError):
+        ask(postgres.owner_dsn, """SELECT '{"text": "of a record\\u0000"}'::jsonb""")
+    log = postgres.log.read_text()
+    assert "unsupported Unicode escape sequence" in log
+    assert "of a record" not in log
+
+
 def test_a_lost_password_is_said_in_a_sentence(postgres):
     postgres.start()
     postgres.stop()

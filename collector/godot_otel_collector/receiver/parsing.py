@@ -98,14 +98,25 @@ def _from_protobuf(data: bytes) -> Parsed:
 
 
 def _one_by_one(shallow: Any) -> Parsed:
-    """Parse each record by itself: a text that is no UTF-8 spoils the whole message."""
+    """Parse each part by itself: a text that is no UTF-8 spoils the whole message.
+
+    A resource or scope that does is rejected with the records that are of it.
+    """
     found = Parsed()
     for group in shallow.resource_logs:
-        target = found.request.resource_logs.add(schema_url=group.schema_url.decode())
-        target.resource.ParseFromString(group.resource)
+        try:
+            target = ResourceLogs(schema_url=group.schema_url.decode())
+            target.resource.ParseFromString(group.resource)
+        except _MALFORMED:
+            found.rejected += sum(len(scope.log_records) for scope in group.scope_logs)
+            continue
         for scope in group.scope_logs:
-            inner = target.scope_logs.add(schema_url=scope.schema_url.decode())
-            inner.scope.ParseFromString(scope.scope)
+            try:
+                inner = ScopeLogs(schema_url=scope.schema_url.decode())
+                inner.scope.ParseFromString(scope.scope)
+            except _MALFORMED:
+                found.rejected += len(scope.log_records)
+                continue
             for raw in scope.log_records:
                 try:
                     inner.log_records.add().ParseFromString(raw)
@@ -114,6 +125,8 @@ def _one_by_one(shallow: Any) -> Parsed:
                     found.rejected += 1
                 else:
                     found.records += 1
+            target.scope_logs.append(inner)
+        found.request.resource_logs.append(target)
     return found
 
 
@@ -126,7 +139,7 @@ def _from_json(tree: Any) -> Parsed:
         target: ResourceLogs = found.request.resource_logs.add()
         _fill(target, group)
         for scope in scopes:
-            records = _taken(scope, "logRecords")
+            records = _list(scope, "logRecords")
             _bounded(found.records + found.rejected + len(records))
             inner: ScopeLogs = target.scope_logs.add()
             _fill(inner, scope)
@@ -141,10 +154,18 @@ def _from_json(tree: Any) -> Parsed:
     return found
 
 
-def _taken(tree: _Object, name: str) -> list[_Object]:
-    """Take a list of objects out of *tree*; empty where it is absent or null."""
+def _list(tree: _Object, name: str) -> list[Any]:
+    """Take a list out of *tree*; empty where it is absent or null."""
     found = tree.pop(name, None) or []
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    if not isinstance(found, list):
+        raise TypeError(name)
+    return found
+
+
+def _taken(tree: _Object, name: str) -> list[_Object]:
+    """Take a list of objects out of *tree*."""
+    found = _list(tree, name)
+    if not all(isinstance(one, dict) for one in found):
         raise TypeError(name)
     return found
 
@@ -153,7 +174,9 @@ def _fill(message: Message, tree: _Object) -> None:
     ParseDict(tree, message, ignore_unknown_fields=True)
 
 
-def _with_base64_ids(record: _Object) -> _Object:
+def _with_base64_ids(record: Any) -> _Object:
+    if not isinstance(record, dict):
+        raise TypeError
     for name in ("traceId", "spanId"):
         if record.get(name):
             raw = bytes.fromhex(record[name])
