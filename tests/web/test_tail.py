@@ -22,13 +22,18 @@ class Tail:
 
     async def line(self) -> str:
         assert self.process.stdout
-        async with asyncio.timeout(20):
-            return (await self.process.stdout.readline()).decode().rstrip("\n")
+        return await _read(self.process.stdout)
 
     async def said(self) -> str:
         assert self.process.stderr
-        async with asyncio.timeout(20):
-            return (await self.process.stderr.readline()).decode().rstrip("\n")
+        return await _read(self.process.stderr)
+
+
+async def _read(stream: asyncio.StreamReader) -> str:
+    async with asyncio.timeout(20):
+        line = await stream.readline()
+    assert line, "it has ended"
+    return line.decode().rstrip("\n")
 
 
 @pytest.fixture
