@@ -67,7 +67,7 @@ async def test_a_partition_that_got_rows_after_it_was_closed_is_closed_again(
     yesterday = ago(days=1)
     lines = filled(store_dsn, timedelta(days=1))
     await Closing().run(owner)
-    lines.add(Row("late", yesterday), Row("later", yesterday))
+    lines.add(Row("a line", yesterday), Row("a line", yesterday))
     await Closing().run(owner)
     assert count(store_dsn, "log_counts") == 3, "not before an hour has passed"
     run(store_dsn, "UPDATE partitions SET closed_at = now() - interval '2 hours'")
