@@ -4,11 +4,12 @@
 
 The store is built first (``big_store.py``). Then, while a collector stores 1,000
 records a second: 16 readers, each with a connection of its own, look up traces by id
-without a time window, each five times a second; and one reader asks for a word that
-100 lines of the last day hold, the newest a moment ago, for the first time (after the
-system's cache of files was dropped, where root can; Postgres keeps its own) and again,
-beside a scan of the same day's rows. Last, its partitions get the usual index over
-words (GIN, ``to_tsvector('simple', body)``), and the word is asked for through it.
+without a time window: first one of each partition, which a session of Postgres has to
+get to know, then for a while any, each five times a second. Then one reader asks for a
+word that 100 lines of the last day hold, the newest a moment ago, for the first time
+(after the system's cache of files was dropped, where root can; Postgres keeps its own)
+and again, beside a scan of the day's rows. Last, the day's partitions get the usual
+index over words (GIN, ``to_tsvector('simple', body)``), and the word is asked by it.
 """
 
 from __future__ import annotations
@@ -75,10 +76,11 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
     ingest = threading.Thread(target=fill, args=[bench, done])
     ingest.start()
     try:
-        took = asyncio.run(look_ups(bench, dsn, traces(dsn), seconds))
+        first, took = asyncio.run(look_ups(bench, dsn, seconds))
         plant(bench, dsn)
         return {
             "trace by id": spread(took),
+            "first of a partition": spread(first),
             "rare word, first": spread(asyncio.run(first_words(bench, dsn))),
             "rare word, again": spread(asyncio.run(words(bench, dsn, 20))),
             "scan of the day": spread(scans(dsn, 2)),
@@ -109,25 +111,44 @@ def traces(dsn: str) -> list[str]:
     return found
 
 
-async def look_ups(
-    bench: Servers, dsn: str, ids: list[str], seconds: float
-) -> list[float]:
-    """Look up traces from many readers, paced; return what each took."""
-    ends, took, left = time.monotonic() + seconds, [], cycle(ids)
+def one_of_each_hour(dsn: str) -> list[str]:
+    """A trace of each partition of logs."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT ON (date_trunc('hour', first)) trace_id FROM trace_index"
+            " ORDER BY date_trunc('hour', first), trace_id"
+        ).fetchall()
+    return [trace_id.hex for (trace_id,) in rows]
 
-    async def work(number: int) -> None:
+
+async def look_ups(
+    bench: Servers, dsn: str, seconds: float
+) -> tuple[list[float], list[float]]:
+    """Look up traces from many readers; what each took, the first ones apart."""
+    every, left = one_of_each_hour(dsn), cycle(traces(dsn))
+    first: list[float] = []
+    took: list[float] = []
+
+    async def ask(reader: query.Reader, trace_id: str) -> float:
+        began = time.perf_counter()
+        answer = await query.trace(reader, query.parse(trace_id=trace_id))
+        assert answer.page.lines
+        return (time.perf_counter() - began) * 1000
+
+    async def work(ready: asyncio.Barrier) -> None:
         async with query.Reader(dsn, bench.valkey.url) as reader:
-            await asyncio.sleep(number / READERS * PAUSE_SECONDS)
-            await query.trace(reader, query.parse(trace_id=next(left)))  # connects
+            for trace_id in random.sample(every, len(every)):
+                first.append(await ask(reader, trace_id))
+                await asyncio.sleep(random.uniform(0, PAUSE_SECONDS / 2))
+            await ready.wait()
+            ends = time.monotonic() + seconds
             while time.monotonic() < ends:
                 await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
-                began = time.perf_counter()
-                answer = await query.trace(reader, query.parse(trace_id=next(left)))
-                took.append((time.perf_counter() - began) * 1000)
-                assert answer.page.lines
+                took.append(await ask(reader, next(left)))
 
-    await asyncio.gather(*map(work, range(READERS)))
-    return took
+    ready = asyncio.Barrier(READERS)
+    await asyncio.gather(*(work(ready) for _ in range(READERS)))
+    return first, took
 
 
 def plant(bench: Servers, dsn: str) -> None:
