@@ -48,8 +48,9 @@ def terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def as_line(value: Any) -> str:
+    """JSON on one line, readable in any language, that cannot control a terminal."""
+    return sanitize.escaped(json.dumps(value, ensure_ascii=False))
 
 
 def lines(found: Sequence[Line], *, as_json: bool) -> None:
@@ -57,7 +58,7 @@ def lines(found: Sequence[Line], *, as_json: bool) -> None:
     if as_json:
         now = datetime.now(UTC)
         for one in found:
-            click.echo(_json(one.as_json(now)))
+            click.echo(as_line(one.as_json(now)))
     elif terminal():
         rows = [[local(one.time), *_columns(one), _trace(one)] for one in found]
         grid(["time", "level", "service", "logger", "line", "trace"], rows)
@@ -112,7 +113,7 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
     """Print one line for each trace."""
     if as_json:
         for one in found:
-            click.echo(_json(one.as_json()))
+            click.echo(as_line(one.as_json()))
         return
     rows: list[list[str | Text]] = []
     for one in found:
@@ -166,7 +167,7 @@ def _columns(one: Line) -> list[str | Text]:
     if one.failure:
         said += "  " + plain(one.failure)
     if told := one.told:
-        said += "  " + plain(_json(told))
+        said += "  " + plain(json.dumps(told, ensure_ascii=False))
     return [
         Text(f"{level:<5}", COLOURS.get(level, "")),
         plain(one.service),

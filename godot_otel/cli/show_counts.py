@@ -62,12 +62,17 @@ def histogram(counted: Stats) -> None:
 
 
 def fields(counted: Stats) -> None:
-    """Print how often keys, or the values of one, are in the newest lines."""
+    """Print how often keys, with their top values, or the values of one, are in the
+    newest lines."""
     if counted.fields is None:
         return
     seen = counted.fields
-    titles = ["value" if seen.key else "attribute", "lines"]
-    grid(titles, [[shortened(name), str(lines)] for name, lines in seen.counts])
+    titles = ["value", "lines"] if seen.key else ["attribute", "lines", "top values"]
+    rows = [[shortened(name), str(lines)] for name, lines in seen.counts]
+    for row, (name, _) in zip(rows, seen.counts, strict=True):
+        if top := seen.top.get(name):
+            row.append("  ".join(f"{shortened(value)} {n}" for value, n in top))
+    grid(titles, rows)
     click.echo(f"of the newest {seen.sampled} lines; {seen.distinct} in all", err=True)
 
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -92,6 +93,9 @@ def test_stats_over_time_by_anything_and_with_fields(stored, run):
     assert "WARN" in bars
     assert "2.0" in run("stats", "--group-by", "version")
     assert "Declined" in run("stats", "--fields", "exception.type")
+    assert re.search(
+        r"^exception.type +\d+ +.*Declined \d", run("stats", "--fields", "true"), re.M
+    )
     counted = json.loads(run("stats", "--json", "--bucket", "1h", "--level", "WARN"))
     assert sum(one["lines"] for one in counted["histogram"]["buckets"]) == 9
     assert run("query", "--version", "2.0").count("\n") == 1
