@@ -5,11 +5,18 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from godot_otel.cli.show import COLOURS, grid, local, plain, say_zone, terminal
+from godot_otel.cli.show import (
+    COLOURS,
+    grid,
+    local,
+    plain,
+    say_zone,
+    shortened,
+    terminal,
+)
 from godot_otel.query import Pattern, Patterns, Stats, rfc3339
 
 _BAR = 40  # columns
-_NAME_MAX = 48
 _TEMPLATE_MAX = 200
 
 
@@ -74,9 +81,3 @@ def fields(counted: Stats) -> None:
             row.append("  ".join(f"{shortened(value)} {n}" for value, n in top))
     grid(titles, rows)
     click.echo(f"of the newest {seen.sampled} lines; {seen.distinct} in all", err=True)
-
-
-def shortened(name: str) -> str:
-    """A name that may be long, and may be anybody's."""
-    clean = plain(name)
-    return clean if len(clean) <= _NAME_MAX else clean[: _NAME_MAX - 1] + "…"
