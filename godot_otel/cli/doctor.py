@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="godot-otel doctor",
         description="Check settings, the queue, the spool, what an application would"
         " do, the store and a running stack. A line a finding: ok, warning or problem,"

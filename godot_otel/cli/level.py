@@ -57,12 +57,15 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="godot-otel level",
         description="Change what running applications export, for a while. What they"
         " print stays as it is.",
     )
     commands = parser.add_subparsers(required=True, metavar="set | reset | list")
-    change = commands.add_parser("set", help="set a level until its time is over")
+    change = commands.add_parser(
+        "set", allow_abbrev=False, help="set a level until its time is over"
+    )
     change.add_argument(
         "target", type=_target, metavar="COMPONENT[/LOGGER]",
         help="a service's name: its root logger; or one logger of it",
@@ -81,12 +84,16 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="also where nobody has that name yet"
     )
     change.set_defaults(run=_set)
-    reset = commands.add_parser("reset", help="end a level, or all, before its time")
+    reset = commands.add_parser(
+        "reset", allow_abbrev=False, help="end a level, or all, before its time"
+    )
     which = reset.add_mutually_exclusive_group(required=True)
     which.add_argument("target", nargs="?", type=_target, metavar="COMPONENT[/LOGGER]")
     which.add_argument("--all", action="store_true", help="every level")
     reset.set_defaults(run=_reset)
-    show = commands.add_parser("list", help="show levels that hold, and who runs")
+    show = commands.add_parser(
+        "list", allow_abbrev=False, help="show levels that hold, and who runs"
+    )
     show.set_defaults(run=_list)
     for command in (change, reset, show):
         command.add_argument("--json", action="store_true", help="one object a line")

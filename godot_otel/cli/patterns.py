@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def patterns(
     found = source.ask(data_dir, ask)
     if as_json:
         for one in found.patterns:
-            click.echo(json.dumps(one.as_json(), ensure_ascii=False))
+            click.echo(show.as_line(one.as_json()))
     else:
         show_counts.patterns(found)
     if found.compared:

@@ -6,7 +6,6 @@ goes to stderr, so that a pipe gets rows alone.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -181,7 +180,7 @@ def stats(
 
     counted = source.ask(data_dir, ask)
     if as_json:
-        click.echo(json.dumps(counted.as_json(), ensure_ascii=False))
+        click.echo(show.as_line(counted.as_json()))
         return
     if counted.histogram:
         show_counts.histogram(counted)

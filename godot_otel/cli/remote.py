@@ -141,6 +141,9 @@ class Remote:
                         if "data" in event:
                             yield shapes.line(json.loads(event["data"]))
                         last, away = event.get("id", last), False
+                if last:  # ended by the server; asked again it says why
+                    await asyncio.sleep(_AGAIN)
+                    continue
                 problem = self._away()
             except httpx2.TransportError:
                 problem = self._away()

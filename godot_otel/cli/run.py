@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="godot-otel run",
         usage="godot-otel run [--service NAME] [--data-dir DIR] -- COMMAND ...",
         description="Run an application; its log records go to the queue, each with its"

@@ -23,12 +23,26 @@ COLOURS = {
 
 _INDENT = 4
 _ERROR_MAX = 200  # characters of a first error
+# Columns that others wrote and that wrap, so that no name, however long, takes the room
+# of times and numbers.
+_TEXTS = {
+    "line", "first error", "service", "services", "logger", "attribute", "value",
+    "top values",
+}  # fmt: skip # names of columns
+_NAME_MAX = 48
+_LONGEST = ("line", "first error")  # take what is left, however little
 _MAX_KEPT = 40  # columns that a cell keeps, however narrow the terminal
 
 
 def plain(text: str) -> str:
     """Text without what could control a terminal or break a line."""
     return sanitize.line(text)
+
+
+def shortened(name: str) -> str:
+    """A name that may be long, and may be anybody's."""
+    clean = plain(name)
+    return clean if len(clean) <= _NAME_MAX else clean[: _NAME_MAX - 1] + "…"
 
 
 def say(*sentences: str | None) -> None:
@@ -48,8 +62,9 @@ def terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def as_line(value: Any) -> str:
+    """JSON on one line, readable in any language, that cannot control a terminal."""
+    return sanitize.escaped(json.dumps(value, ensure_ascii=False))
 
 
 def lines(found: Sequence[Line], *, as_json: bool) -> None:
@@ -57,7 +72,7 @@ def lines(found: Sequence[Line], *, as_json: bool) -> None:
     if as_json:
         now = datetime.now(UTC)
         for one in found:
-            click.echo(_json(one.as_json(now)))
+            click.echo(as_line(one.as_json(now)))
     elif terminal():
         rows = [[local(one.time), *_columns(one), _trace(one)] for one in found]
         grid(["time", "level", "service", "logger", "line", "trace"], rows)
@@ -112,7 +127,7 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
     """Print one line for each trace."""
     if as_json:
         for one in found:
-            click.echo(_json(one.as_json()))
+            click.echo(as_line(one.as_json()))
         return
     rows: list[list[str | Text]] = []
     for one in found:
@@ -126,9 +141,11 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
         ]
         said = ""
         if error := one.first_error:
-            said = plain(f"{error.service}: {error.body} {error.failure}")[:_ERROR_MAX]
+            said = plain(f"{error.body} {error.failure}")[:_ERROR_MAX]
+            said = f"{shortened(error.service)}: {said}"
         services = plain(", ".join(one.components))
-        rows.append([one.id, start, *numbers, services, said.strip()])
+        shown = one.id[:8] if terminal() else one.id
+        rows.append([shown, start, *numbers, services, said.strip()])
     if terminal():
         titles = ["trace", "start", "duration", "lines", "errors", "services"]
         grid([*titles, "first error"], rows)
@@ -145,8 +162,7 @@ def stats(counted: Stats) -> None:
     for one in counted.groups:
         seen = rfc3339(one.last_seen) if one.last_seen else "-"
         numbers = [str(one.levels.get(name, 0)) for name in names]
-        name = plain(one.name)  # hostile ones are long
-        rows.append([name[:47] + "…" if len(name) > 48 else name, *numbers, seen])
+        rows.append([shortened(one.name), *numbers, seen])
     rows.append(["(all)", *(str(counted.levels[name]) for name in names), ""])
     grid([counted.group_by, *names, "last seen"], rows)
     if counted.omitted:
@@ -166,7 +182,7 @@ def _columns(one: Line) -> list[str | Text]:
     if one.failure:
         said += "  " + plain(one.failure)
     if told := one.told:
-        said += "  " + plain(_json(told))
+        said += "  " + plain(json.dumps(told, ensure_ascii=False))
     return [
         Text(f"{level:<5}", COLOURS.get(level, "")),
         plain(one.service),
@@ -233,11 +249,12 @@ def _table(titles: Sequence[str], widths: Sequence[int], *, header: bool) -> Tab
         show_header=header,
     )  # fmt: skip # one table
     for title, width in zip(titles, widths, strict=True):
-        wraps = title in ("line", "first error")
+        wraps = title in _TEXTS
+        gives = title in _LONGEST or (wraps and not width)
         table.add_column(
             title,
             no_wrap=not wraps,
             overflow="fold",
-            min_width=None if wraps else max(width, len(title)),
+            min_width=None if gives else max(width, len(title)),
         )
     return table

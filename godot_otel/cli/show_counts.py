@@ -5,11 +5,18 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from godot_otel.cli.show import COLOURS, grid, local, plain, say_zone, terminal
+from godot_otel.cli.show import (
+    COLOURS,
+    grid,
+    local,
+    plain,
+    say_zone,
+    shortened,
+    terminal,
+)
 from godot_otel.query import Pattern, Patterns, Stats, rfc3339
 
 _BAR = 40  # columns
-_NAME_MAX = 48
 _TEMPLATE_MAX = 200
 
 
@@ -62,16 +69,15 @@ def histogram(counted: Stats) -> None:
 
 
 def fields(counted: Stats) -> None:
-    """Print how often keys, or the values of one, are in the newest lines."""
+    """Print how often keys, with their top values, or the values of one, are in the
+    newest lines."""
     if counted.fields is None:
         return
     seen = counted.fields
-    titles = ["value" if seen.key else "attribute", "lines"]
-    grid(titles, [[shortened(name), str(lines)] for name, lines in seen.counts])
+    titles = ["value", "lines"] if seen.key else ["attribute", "lines", "top values"]
+    rows = [[shortened(name), str(lines)] for name, lines in seen.counts]
+    for row, (name, _) in zip(rows, seen.counts, strict=True):
+        if top := seen.top.get(name):
+            row.append("  ".join(f"{shortened(value)} {n}" for value, n in top))
+    grid(titles, rows)
     click.echo(f"of the newest {seen.sampled} lines; {seen.distinct} in all", err=True)
-
-
-def shortened(name: str) -> str:
-    """A name that may be long, and may be anybody's."""
-    clean = plain(name)
-    return clean if len(clean) <= _NAME_MAX else clean[: _NAME_MAX - 1] + "…"

@@ -138,7 +138,7 @@ class Store:
         self, filters: Filters, *, say: Callable[[str], None]
     ) -> AsyncIterator[Line]:
         """See ``Source``."""
-        seq = await query.newest_seq(self.reader)
+        seq = await query.follow_from(self.reader, filters, "")
         away = False
         while True:
             try:

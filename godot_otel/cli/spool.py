@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument(
         "--spool-dir", metavar="DIR",
         help="the folder; default: OTEL_EXPORTER_GODOT_SPOOL_DIR, then `spool` in the"
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", metavar="DIR", help="whose stack to use; default: GODOT_DATA_DIR"
     )
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="godot-otel spool",
         description="Batches of log records that wait on disk, because the queue was"
         " away or full. Applications send them by themselves once it is back.",

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: the library reads these at run time.
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -44,6 +45,8 @@ class Clearing:
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
+        self._used: dict[str, float] = {}
+        """Confirm tokens, and when each was used."""
 
     def tools(self) -> list[StrictTool]:
         """The tool of this file."""
@@ -85,6 +88,7 @@ class Clearing:
                     note = "nothing is deleted yet: repeat this call with confirm_token"
                 return _result(choice, counts, deleted=False, token=token, note=note)
             moment = confirm.before(self._authority.key, confirm_token, *shown)
+            self._use(confirm_token.strip())
             choice = replace(choice, before=moment)
             done = await clear.clear(connection, choice, caller=caller, seconds=SECONDS)
             token, note = "", "all of it is deleted"
@@ -92,6 +96,18 @@ class Clearing:
                 token = confirm.token(self._authority.key, choice.before, *shown)
                 note = "more is left: repeat this call with the new confirm_token"
             return _result(choice, done.counts, deleted=True, token=token, note=note)
+
+    def _use(self, token: str) -> None:
+        """Refuse a token the second time: lines may have come that nobody was shown."""
+        now = time.monotonic()
+        self._used = {
+            one: at for one, at in self._used.items() if now - at < confirm.LIFETIME
+        }
+        if token in self._used:
+            raise confirm.ConfirmError(
+                "confirm_token: it was used; call without it to see what is left"
+            )
+        self._used[token] = now
 
     @asynccontextmanager
     async def _owner(self) -> AsyncIterator[store.Connection]:

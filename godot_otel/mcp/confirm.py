@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import secrets
 import time
 from datetime import UTC, datetime
 
@@ -21,8 +22,12 @@ class ConfirmError(SettingError):
 
 
 def token(key: bytes, before: datetime, *shown: str) -> str:
-    """Make a token for *before*, the moment that relative times meant, and the rest."""
-    moment = f"{int(time.time()) + LIFETIME}.{int(before.timestamp())}"
+    """Make a token for *before*, the moment that relative times meant, and the rest.
+
+    No two are the same, so that each can be used once.
+    """
+    expires, nonce = int(time.time()) + LIFETIME, secrets.token_hex(4)
+    moment = f"{expires}.{int(before.timestamp())}.{nonce}"
     return f"{moment}.{_sign(key, moment, shown)}"
 
 
@@ -40,7 +45,7 @@ def before(key: bytes, token: str, *shown: str) -> datetime:
             "confirm_token: not one that this server gave you for these arguments; call"
             " without it to see what would be deleted"
         )
-    expires, _, seconds = moment.partition(".")
+    expires, seconds, _ = moment.split(".")
     if time.time() > int(expires):
         raise ConfirmError("confirm_token: it is over; call without it for another")
     return datetime.fromtimestamp(int(seconds), UTC)

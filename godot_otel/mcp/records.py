@@ -100,7 +100,10 @@ def _item(given: Any) -> Item:
         item.component.encode()
         data = len(orjson.dumps(item.data))
     except (UnicodeEncodeError, TypeError, RecursionError, orjson.JSONEncodeError):
-        raise FilterError("line: it is not valid Unicode, or no JSON") from None
+        raise FilterError(
+            "line: it is not valid Unicode, has a number of more than 64 bits, or is"
+            " nested too deeply"
+        ) from None
     if message > MAX_MESSAGE_BYTES:
         raise FilterError(f"message: {message} bytes; at most {MAX_MESSAGE_BYTES}")
     if data > MAX_DATA_BYTES:
@@ -132,7 +135,7 @@ def _trace(item: Item, parent: str) -> tuple[bytes, bytes]:
 def _nanoseconds(when: datetime) -> int:
     found = (when - _EPOCH) // _MICROSECOND * 1000
     if not 0 < found < 2**63:
-        raise FilterError("timestamp: lines are of 1970 to 2262")
+        raise FilterError("timestamp: it is not of 1970 to 2262, as lines are")
     return found
 
 

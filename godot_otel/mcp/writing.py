@@ -99,7 +99,7 @@ class Writing:
                 min_length=1,
                 max_length=MAX_LINES,
                 description="component, level, message; optional trace_id, span_id,"
-                " timestamp (ISO 8601), data (attributes)",
+                " timestamp (ISO 8601), data (attributes); 4 MiB in all",
             ),
         ],
     ) -> Stored:

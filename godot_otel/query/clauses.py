@@ -111,6 +111,18 @@ def _values(condition: Condition) -> list[str]:
     return [condition.key, condition.value]
 
 
+async def check_patterns(connection: store.Connection, filters: Filters) -> None:
+    """Have the store read each regular expression, also where it meets no row.
+
+    Raises:
+        psycopg.errors.InvalidRegularExpression: one is none; whoever lent the
+            connection says so.
+    """
+    for condition in filters.where:
+        if condition.operator == "~":
+            await fetch(connection, "SELECT '' ~ %s::text", [condition.value])
+
+
 async def filter_words(connection: store.Connection, filters: Filters) -> list[str]:
     """What must be in a chunk's word filter for the chunk to hold a matching line.
 

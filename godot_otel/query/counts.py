@@ -15,6 +15,7 @@ from typing import Any
 from godot_otel import store
 from godot_otel.query.clauses import (
     Clauses,
+    check_patterns,
     filter_words,
     matches,
     name_clause,
@@ -121,6 +122,7 @@ async def count(
     if held:
         keys = _keys(_ROLLUP, "minute", by, bucket)
         return await _from_rollups(connection, filters, keys, since, until)
+    await check_patterns(connection, filters)
     clauses = row_clauses(filters)
     if more:
         clauses.extend(more)

@@ -26,6 +26,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _CONDITION = re.compile(r"\s*([^\s=!~<>]+)\s*(!=|>=|<=|=|~|<|>)\s*(.*?)\s*", re.DOTALL)
 _EXISTS = re.compile(r"\s*([^\s=!~<>]+)\s+exists\s*", re.IGNORECASE)
 _QUOTED = re.compile(r'"([^"]*)"')
+_FIRST, _LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 2262))
 
 
 class FilterError(SettingError):
@@ -198,27 +199,40 @@ def level_name(number: int) -> str:
 
 
 def moment(name: str, text: str, now: datetime) -> datetime:
-    """Read ISO 8601 with a zone, or '-15m', '-2h', '-7d', 'now', as UTC."""
+    """Read ISO 8601 with a zone, or '-15m', '-2h', '-7d', 'now', as UTC.
+
+    Raises:
+        FilterError: it is none of them, or of a year that no line can be of.
+    """
     stripped = text.strip()
     if stripped.lower() == "now":
         return now
-    if relative := _RELATIVE.fullmatch(stripped.lower()):
-        try:
-            return now - timedelta(seconds=int(relative[1]) * _UNITS[relative[2]])
-        except OverflowError:
-            raise FilterError(f"{name}: {text!r} is before all time") from None
     try:
-        parsed = datetime.fromisoformat(stripped)
-        if parsed.tzinfo is None:
-            raise FilterError(
-                f"{name}: {text!r} has no time zone; in UTC it is {parsed.isoformat()}Z"
-            )
-        return parsed.astimezone(UTC)
-    except (ValueError, OverflowError):
+        if relative := _RELATIVE.fullmatch(stripped.lower()):
+            seconds = int(relative[1]) * _UNITS[relative[2]]
+            found = now - timedelta(seconds=seconds)
+        else:
+            found = _absolute(name, text)
+    except OverflowError:
+        found = datetime.min.replace(tzinfo=UTC)
+    if not _FIRST <= found <= _LAST:
+        raise FilterError(f"{name}: {text!r} is not of 1970 to 2262, as lines are")
+    return found
+
+
+def _absolute(name: str, text: str) -> datetime:
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
         raise FilterError(
             f"{name}: {text!r} is no time; write 2026-11-22T14:30:00Z, -15m, -2h, -7d"
             " or now"
         ) from None
+    if parsed.tzinfo is None:
+        raise FilterError(
+            f"{name}: {text!r} has no time zone; in UTC it is {parsed.isoformat()}Z"
+        )
+    return parsed.astimezone(UTC)
 
 
 def trace_ids(text: str) -> TraceIds:

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from godot_otel.query import cursor as cursors
+from godot_otel.query.clauses import check_patterns
 from godot_otel.query.emptiness import not_arrived, unknown_names
 from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import ingest
@@ -83,8 +84,12 @@ async def follow_from(reader: Reader, filters: Filters, cursor: str) -> int:
     """The seq after which *cursor* goes on; without one that of now.
 
     Raises:
-        FilterError: the cursor is none, or one of other filters.
+        FilterError: the cursor is none or one of other filters, or a pattern is none,
+            which else the first line to come would show.
     """
+    if any(one.operator == "~" for one in filters.where):
+        async with reader.connection() as connection:
+            await check_patterns(connection, filters)
     if not cursor.strip():
         return await newest_seq(reader)
     seq = cursors.decode(cursor, _digest(filters), 1)[2]

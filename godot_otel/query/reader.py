@@ -104,7 +104,9 @@ class Reader:
             sentence = "the store has no schema yet: run `godot-otel migrate`."
             raise SchemaError(sentence) from None
         except psycopg.errors.InvalidRegularExpression:
-            raise FilterError("where: that is no regular expression") from None
+            raise FilterError(
+                "where: that is no regular expression, or too large a one"
+            ) from None
         except psycopg.OperationalError:
             raise await self._unreachable() from None
         except psycopg.Error as error:

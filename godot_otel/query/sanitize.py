@@ -7,6 +7,7 @@ before shortening, so that what is hidden cannot push out what is not.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -21,6 +22,7 @@ _HIDDEN = re.compile(
     "\u180b-\u180f\u200b-\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\ufff9-\ufffb\U000e0000-\U000e00ff\U000e01f0-\U000e0fff\ud800-\udfff]"
 )
+_UNSEEN = re.compile(f"{_HIDDEN.pattern}|[\x85\u2028\u2029]")
 # Variation selectors and the joiner belong to the character before them, one each:
 # to symbols and emoji, to digits of keycaps, and the far ones to ideographs.
 _ORPHAN = re.compile(
@@ -62,6 +64,14 @@ def value(anything: Any) -> Any:
     if isinstance(anything, dict):
         return {clean(str(key)): value(item) for key, item in anything.items()}
     return anything
+
+
+def escaped(text: str) -> str:
+    """JSON text with what hides, rearranges or breaks lines as ``\\u`` escapes.
+
+    It stands for the same value, and is one line for whoever reads it.
+    """
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def shorten(text: str, max_chars: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from godot_otel import store
-from godot_otel.query.clauses import Clauses, filter_words, row_clauses
+from godot_otel.query.clauses import Clauses, check_patterns, filter_words, row_clauses
 from godot_otel.query.cursor import Position
 from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
@@ -145,8 +145,9 @@ async def prepare(
     """Find the slices of a question; *more* are conditions beside its filters.
 
     Raises:
-        FilterError: the trace id is ambiguous.
+        FilterError: the trace id is ambiguous, or a pattern is none.
     """
+    await check_patterns(connection, filters)
     clauses = row_clauses(filters)
     if more:
         clauses.extend(more)

@@ -2,7 +2,8 @@
 
 A browser on this machine can be made to send requests here: by a page of any site, and
 by a name that resolves to 127.0.0.1 (DNS rebinding). Host and Origin tell. Next
-station: ``sign_in``, which says who asks.
+station: ``sign_in``, which says who asks. A page can also fetch without an Origin and
+never see the answer, yet have the work done: browsers say so in Sec-Fetch-Site.
 """
 
 from __future__ import annotations
@@ -57,11 +58,20 @@ class Guard:
         hosts = header(scope, b"host")
         if len(hosts) != 1 or not self._host.fullmatch(hosts[0]):
             answer = self._refusal(scope, 421, self._sentence)
-        elif not all(self._origin.fullmatch(one) for one in header(scope, b"origin")):
+        elif _of_other_site(scope) or not all(
+            self._origin.fullmatch(one) for one in header(scope, b"origin")
+        ):
             answer = self._refusal(scope, 403, "other sites' pages may not ask here")
         else:
             answer = self.app
         await answer(scope, receive, send)
+
+
+def _of_other_site(scope: Scope) -> bool:
+    """Whether another site's page has the browser ask; a person may follow a link."""
+    if header(scope, b"sec-fetch-site") != ["cross-site"]:
+        return False
+    return header(scope, b"sec-fetch-dest") != ["document"]
 
 
 def header(scope: Scope, name: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""Celery's prefork pool empties root's handlers and ends a worker every 20 tasks."""
+"""Celery's prefork pool: it empties root's handlers, ends a worker every 20 tasks."""
 
 from __future__ import annotations
 

@@ -73,6 +73,23 @@ def test_a_pipe_gets_plain_rows_without_anything_that_controls_a_terminal(lines,
     assert "\x1b" not in done.stdout + run("stats").stdout
 
 
+def test_json_is_one_line_without_anything_that_controls_a_terminal(lines, run):
+    said = 'gr\u00fcn \x1b[1m \x9b1m \u202e \u200b \u2028 \x85 \U000e0041 "\\ end'
+    lines.add(Row(said, service=said))
+    for command, place in (
+        (["query"], ["body"]), (["stats"], ["components", 0, "name"]),
+        (["patterns", "--level", "TRACE"], ["services", 0]),
+    ):  # fmt: skip # a command beside where its answer has the text
+        printed = run(*command, "--json").stdout
+        assert len(printed.splitlines()) == 1
+        assert not set("\x1b\x9b\u202e\u200b\u2028\x85\U000e0041") & set(printed)
+        assert "gr\u00fcn" in printed
+        found = json.loads(printed)
+        for one in place:
+            found = found[one]
+        assert found == said
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -92,6 +93,9 @@ def test_stats_over_time_by_anything_and_with_fields(stored, run):
     assert "WARN" in bars
     assert "2.0" in run("stats", "--group-by", "version")
     assert "Declined" in run("stats", "--fields", "exception.type")
+    assert re.search(
+        r"^exception.type +\d+ +.*Declined \d", run("stats", "--fields", "true"), re.M
+    )
     counted = json.loads(run("stats", "--json", "--bucket", "1h", "--level", "WARN"))
     assert sum(one["lines"] for one in counted["histogram"]["buckets"]) == 9
     assert run("query", "--version", "2.0").count("\n") == 1
@@ -110,3 +114,13 @@ def test_a_shell_completes_commands_options_and_choices(words, expected):
         capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip # what bash sets
     assert f"plain,{expected}" in done.stdout
+
+
+def test_a_long_name_takes_no_room_from_numbers_and_lines(lines, run):
+    lines.add(Row("needle", severity=17, service="x" * 250, trace_id=TRACE))
+    for command in ("query", "traces", "patterns"):
+        shown = run(command, terminal=True)
+        assert "needle" in shown.replace("\r\n", ""), command
+        assert TRACE[:8] in shown
+    shown = re.sub("\x1b[^m]*m", "", run("traces", terminal=True))
+    assert re.search(" ms +1 +1 +xxx", shown)  # lines, errors, services

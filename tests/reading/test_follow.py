@@ -45,6 +45,16 @@ async def test_it_waits_for_the_first_line_that_matches(lines, reader):
     assert [one.body for one in page.lines] == ["needle 2"]
 
 
+async def test_a_pattern_that_is_none_is_refused_before_there_is_a_line(lines, reader):
+    ahead = query.parse(where=["body~["], default_since="")
+    with pytest.raises(query.FilterError, match="no regular expression"):
+        await query.follow(reader, ahead, wait=1)
+    back = query.parse(where=["body~["])
+    for asked in (query.logs, query.traces, query.patterns, query.stats):
+        with pytest.raises(query.FilterError, match="no regular expression"):
+            await asked(reader, back)
+
+
 async def test_writers_that_commit_out_of_order_are_followed_completely(
     lines, reader, store_dsn
 ):

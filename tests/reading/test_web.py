@@ -55,6 +55,19 @@ async def test_a_wrong_host_or_origin_is_refused_on_every_path(path):
             assert await call(method, path, headers) == 403, (method, origin)
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/mcp", "/api/logs"])
+async def test_what_another_sites_page_has_a_browser_fetch_is_refused(path):
+    browser = [("host", "localhost"), ("sec-fetch-site", "cross-site")]
+    for method in ("GET", "HEAD"):  # for which a page's browser sends no Origin
+        for kind in ("empty", "image", "iframe"):
+            headers = [*browser, ("sec-fetch-dest", kind)]
+            assert await call(method, path, headers) == 403, (method, kind)
+    followed = [*browser, ("sec-fetch-dest", "document")]
+    ours = [("host", "localhost"), ("sec-fetch-site", "same-origin")]
+    for headers in (followed, ours):
+        assert await call("GET", "/healthz", headers) == 200
+
+
 @pytest.mark.parametrize("host", RIGHT_HOSTS)
 async def test_this_machines_own_names_are_let_in(host):
     assert await call("GET", "/healthz", [("host", host)]) == 200

@@ -115,6 +115,7 @@ def test_what_cannot_be_followed_is_a_sentence(
     monkeypatch.setenv("GODOT_DATA_DIR", str(tmp_path))
     for arguments, name, value, status, sentence in (
         (["--level", "x"], "GODOT_POSTGRES_READER_DSN", store_dsn, 2, "level: 'x'"),
+        (["--where", "k~["], "GODOT_POSTGRES_READER_DSN", store_dsn, 2, "no regular"),
         ([], "GODOT_TOKEN", "", 1, "`godot-otel up`"),
         ([], "GODOT_URL", "http://127.0.0.1:1", 1, "nothing answers at GODOT_URL"),
     ):

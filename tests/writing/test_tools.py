@@ -277,11 +277,12 @@ async def test_each_line_of_a_batch_is_taken_or_rejected_by_itself(
 ):
     wrong = [
         ({**LINE, "timestamp": "2026-11-22T14:30:00"}, "timestamp: "),
-        ({**LINE, "timestamp": "0900-01-01T00:00:00Z"}, "timestamp: lines are of 1970"),
+        ({**LINE, "timestamp": "0900-01-01T00:00:00Z"}, "timestamp: '0900-"),
         ({**LINE, "trace_id": TRACE, "span_id": "1"}, "span_id: "),
         ({**LINE, "span_id": SPAN}, "span_id: a span is of a trace"),
         ({**LINE, "extra": 1}, "extra: Extra inputs are not permitted"),
         ({**LINE, "message": "\ud800"}, "line: it is not valid Unicode"),
+        ({**LINE, "data": {"n": 2**64}}, "line: it is not valid Unicode, has a number"),
         ({"message": "x"}, "component: Field required"),
     ]
     right = {
@@ -402,6 +403,19 @@ async def test_a_confirm_token_is_for_what_was_shown_alone(
     async with client("memory", "auto", store_dsn, redis_url) as another:
         await refusal(another, "logger_clear", **shown, confirm_token=token)
     assert bodies(store_dsn) == {"old": 2}
+
+
+async def test_a_confirm_token_deletes_once(lines, store_dsn, redis_url):
+    lines.add(Row("shown", hour(3)))
+    async with client("memory", "auto", store_dsn, redis_url) as made:
+        shown = {"before_time": "-2h", "component": "orders"}
+        shown["confirm_token"] = (await done(made, "logger_clear", **shown))[
+            "confirm_token"
+        ]
+        assert (await done(made, "logger_clear", **shown))["deleted"]
+        lines.add(Row("not shown", hour(3)))
+        assert "it was used" in await refusal(made, "logger_clear", **shown)
+    assert bodies(store_dsn) == {"not shown": 1}
 
 
 async def test_a_large_clear_goes_on_with_the_token_it_gives(
