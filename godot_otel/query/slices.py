@@ -18,8 +18,8 @@ from godot_otel.query.filters import FilterError, TraceIds
 from godot_otel.query.reader import fetch
 
 MICROSECOND = timedelta(microseconds=1)
-_MOMENT = 0.2  # seconds
-_FIRST_WIDTH, _WIDEST = timedelta(minutes=4), timedelta(days=2)
+_MOMENT = 0.1  # seconds
+_FIRST_WIDTH, _WIDEST = timedelta(seconds=30), timedelta(days=2)
 _NARROWEST = timedelta(milliseconds=100)
 _CANDIDATES = 6
 
@@ -61,7 +61,7 @@ class Pace:
             yield bit
             took = time.monotonic() - began
             if took < _MOMENT / 2:
-                self._width = min(self._width * 4, _WIDEST)
+                self._width = min(self._width * 2, _WIDEST)
             elif took > _MOMENT * 2:
                 self._width = max(self._width / 4, _NARROWEST)
 
