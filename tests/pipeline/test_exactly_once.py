@@ -17,7 +17,7 @@ from godot_otel import queue
 from godot_otel.errors import QueueFullError
 
 EMIT = Path(__file__).with_name("emit.py")
-PROCESSES, EACH = 4, 15_000
+PROCESSES, EACH = 4, 25_000
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.mark.slow
-def test_sixty_thousand_records_survive_three_killed_collectors(
+def test_a_hundred_thousand_records_survive_three_killed_collectors(
     redis_url, store_dsn, producer, tmp_path, started
 ):
     client = producer._redis
