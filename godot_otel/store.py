@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ PARTITION_LOCK = 0x60D08
 """Held to a transaction's end by whoever makes partitions or gives them up."""
 
 MOST_PARTITIONS = 400
+_CANCEL_SECONDS = 0.5
 
 Connection = psycopg.AsyncConnection[Any]
 Pool = AsyncConnectionPool[Connection]
@@ -69,6 +71,17 @@ async def open_pool(
     )
     await pool.open()
     return pool
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task that asks the store, and wait for its end.
+
+    More than once: a cancellation that meets the end of a statement can be lost on its
+    way through psycopg.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
 
 
 def place(dsn: str) -> str:

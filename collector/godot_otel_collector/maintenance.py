@@ -31,7 +31,6 @@ _ROUND_SECONDS = 60.0
 _STANDBY_SECONDS = 2.0
 _AWAY_SECONDS = 5.0
 _IN_USE_SECONDS = 2.0
-_CANCEL_SECONDS = 0.5
 
 
 class Task(Protocol):
@@ -65,11 +64,7 @@ class Maintenance:
         try:
             await stopping.wait()
         finally:
-            # More than once: a cancellation that meets the end of a statement can be
-            # lost on its way through psycopg.
-            while not rounds.done():
-                rounds.cancel()
-                await asyncio.wait([rounds], timeout=_CANCEL_SECONDS)
+            await store.end(rounds)
 
     async def _rounds(self) -> None:
         try:

@@ -8,13 +8,12 @@ on with what it knew for KEPT seconds.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import time
 from datetime import UTC, datetime
 
-from godot_otel import query, tokens
+from godot_otel import query, store, tokens
 from godot_otel.errors import GodotError, StoreUnreachableError
 from godot_otel.query.reader import fetch
 from godot_otel.tokens import Token
@@ -74,9 +73,7 @@ class KnownTokens:
     async def close(self) -> None:
         """Stop reading."""
         if self._reading:
-            self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
+            await store.end(self._reading)
 
     def _live_one(self, digest: bytes) -> Token | None:
         for one in self._live:
