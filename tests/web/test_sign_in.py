@@ -1,14 +1,12 @@
 """Who is let in: tokens, host names, scopes, and how soon a token ends."""
 
-import asyncio
-import random
 import time
 
 import psycopg
 import pytest
 from fix_lines import Row
 
-from godot_otel import query, tokens
+from godot_otel import tokens
 from godot_otel.access import READ, WRITE
 from godot_otel.web import known
 
@@ -145,19 +143,6 @@ async def test_a_revoked_or_expired_token_ends_within_five_seconds(
     states = {one.name: one.state for one in await tokens.listed(store_dsn)}
     assert states == {"gone": "revoked", "old": "expired", "good": "live"}
     assert (await tokens.listed(store_dsn))[-1].last_used is not None
-
-
-async def test_reading_them_ends_at_whatever_moment_it_is_told_to(
-    store_dsn, monkeypatch
-):
-    monkeypatch.setattr(known, "EVERY", 0.0)
-    async with query.Reader(store_dsn) as reader:
-        for _ in range(150):
-            async with asyncio.timeout(10):
-                one = known.KnownTokens(reader)
-                await one.find("none")
-                await asyncio.sleep(random.uniform(0, 0.02))
-                await one.close()
 
 
 async def test_tokens_are_known_while_the_store_is_away(
