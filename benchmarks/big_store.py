@@ -108,7 +108,7 @@ async def _maintain(dsn: str, hours: int) -> None:
         await connection.execute("VACUUM (ANALYZE)")
         for _ in range(0, hours, HOURS_A_ROUND):
             await Hours().run(connection)
-        await connection.execute("VACUUM (ANALYZE) log_hours, late_hours")
+        await connection.execute("VACUUM (ANALYZE) log_hours, template_hours")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ HOURS_A_ROUND = 24  # the next round goes on
 
 
 class Hours:
-    """Keeps ``log_hours`` the sum of ``log_counts``."""
+    """Keeps ``log_hours`` and ``template_hours`` the sums of ``log_counts``."""
 
     action = "hours"
     interval = 0.0

@@ -159,7 +159,8 @@ async def _from_rollups(
     counted = Counted(since, until)
     rollups = _Rollups(connection, rollup_clauses(filters), by, bucket)
     if hours:
-        counted.add(await rollups.read("log_hours", "hour", "hour = ANY(%s)", hours))
+        table = "template_hours" if "template" in by else "log_hours"
+        counted.add(await rollups.read(table, "hour", "hour = ANY(%s)", hours))
     within = "minute >= %s AND minute < %s"
     for stretch in minutes(pieces, hours):
         counted.add(await rollups.read("log_counts", "minute", within, *stretch))

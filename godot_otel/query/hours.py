@@ -19,7 +19,7 @@ async def counted_hours(
     until: datetime | None,
     bucket: timedelta | None,
 ) -> list[datetime]:
-    """Hours that ``log_hours`` answers for, each as a whole, oldest first.
+    """Hours that ``log_hours`` and ``template_hours`` answer for, oldest first.
 
     None of them for buckets that an hour does not fit in, or a window below an hour.
     """

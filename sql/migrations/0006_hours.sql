@@ -4,7 +4,7 @@
 -- an hour that is over says so in late_hours, in the same transaction: until it is counted
 -- anew, its minutes answer. A writer whose row is not seen while an hour is counted leaves
 -- a note that is not seen either, and so outlives it.
-CREATE TABLE log_hours (
+CREATE TABLE template_hours (
     hour timestamptz NOT NULL,
     first timestamptz NOT NULL,
     last timestamptz NOT NULL,
@@ -14,9 +14,21 @@ CREATE TABLE log_hours (
     environment text NOT NULL,
     service text NOT NULL
 );
+CREATE INDEX template_hours_hour ON template_hours (hour);
+
+-- The same without templates, of which there may be thousands an hour.
+CREATE TABLE log_hours (
+    hour timestamptz NOT NULL,
+    first timestamptz NOT NULL,
+    last timestamptz NOT NULL,
+    n bigint NOT NULL,
+    severity smallint NOT NULL,
+    environment text NOT NULL,
+    service text NOT NULL
+);
 CREATE INDEX log_hours_hour ON log_hours (hour);
 
--- The hours that log_hours has, those without a line among them.
+-- The hours that both have, those without a line among them.
 CREATE TABLE counted_hours (
     hour timestamptz PRIMARY KEY,
     counted_at timestamptz NOT NULL DEFAULT now()

@@ -1,4 +1,4 @@
--- Hours within a window whose counts in log_hours are those of their minutes.
+-- Hours within a window that are counted as a whole, as their minutes are.
 SELECT counted.hour
 FROM counted_hours AS counted
 JOIN partitions AS p

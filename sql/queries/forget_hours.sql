@@ -4,6 +4,8 @@ WITH oldest AS (
     WHERE parent = 'log_counts' AND dropped_at IS NULL
 ), gone AS (
     DELETE FROM counted_hours USING oldest WHERE hour < oldest.lower
+), of_templates AS (
+    DELETE FROM template_hours USING oldest WHERE hour < oldest.lower
 ), notes AS (
     DELETE FROM late_hours USING oldest WHERE hour < oldest.lower
 )

@@ -1,6 +1,7 @@
 """Days are counted by their hours, and never otherwise than by their minutes."""
 
 import random
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,12 +47,14 @@ def noted(dsn: str) -> list[tuple]:
     return run(dsn, "SELECT * FROM late_hours WHERE hour < %s", hour(2))
 
 
-async def answered(dsn: str, since: datetime, before: datetime, bucket: timedelta):
+async def answered(
+    dsn: str, since: datetime, before: datetime, bucket: timedelta, *by: str
+) -> dict:
     async with await store.connect(dsn) as connection:
         found = await counted(
             connection,
             query.parse(),
-            ("service", "level", "template"),
+            by or ("service", "level", "template"),
             since=since,
             until=before,
             bucket=bucket,
@@ -75,6 +78,10 @@ async def check(dsn: str) -> None:
             rows = connection.execute(_SCAN, values).fetchall()
         found = await answered(dsn, since, before, bucket)
         assert found == {tuple(row[:-1]): row[-1] for row in rows}, (since, bucket)
+        services: Counter[tuple] = Counter()
+        for row in rows:
+            services[row[:2]] += row[-1]
+        assert await answered(dsn, since, before, bucket, "service") == services
 
 
 async def test_hours_are_counted_once_and_answer_for_their_minutes(store_dsn, owner):
@@ -117,7 +124,8 @@ async def test_rows_that_are_committed_while_an_hour_is_counted_are_not_lost(
     await check(store_dsn)
     await Hours().run(owner)
     await check(store_dsn)
-    assert run(store_dsn, "SELECT sum(n) FROM log_hours") == [(2,)]
+    sums = "(SELECT sum(n) FROM log_hours), (SELECT sum(n) FROM template_hours)"
+    assert run(store_dsn, f"SELECT {sums}") == [(2, 2)]
 
 
 async def test_a_collector_notes_the_hours_of_what_comes_late(
