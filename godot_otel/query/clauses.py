@@ -190,6 +190,9 @@ def chunk_clauses(entries: Iterable[str]) -> Clauses:
     return clauses
 
 
+_SAID = ["exception.type", "exception.message", "exception.stacktrace"]
+
+
 def text_clauses(text: Text) -> Clauses:
     """A cheap first look at the text, for words of which it is exact.
 
@@ -199,14 +202,17 @@ def text_clauses(text: Text) -> Clauses:
     """
     clauses = Clauses()
     for word in text.all_words():
-        if word.isascii():
-            clauses.add(
-                '(lower(l.body COLLATE "C") LIKE %s AND lower(l.body COLLATE "C") ~ %s'
-                " OR octet_length(l.body) <> length(l.body) OR l.attributes ?| %s)",
-                f"%{word}%",
-                f"(^|[^a-z0-9]){word}([^a-z0-9]|$)",  # asked only where LIKE says yes
-                ["exception.type", "exception.message", "exception.stacktrace"],
+        if not word.isascii():
+            continue
+        inside, whole = f"%{word}%", f"(^|[^a-z0-9]){word}([^a-z0-9]|$)"
+        if word.isdigit():  # nothing else folds to a digit
+            look = 'l.body COLLATE "C" LIKE %s AND l.body COLLATE "C" ~ %s'
+        else:  # the second is asked only where LIKE says yes
+            look = (
+                'lower(l.body COLLATE "C") LIKE %s AND lower(l.body COLLATE "C") ~ %s'
+                " OR octet_length(l.body) <> length(l.body)"
             )
+        clauses.add(f"({look} OR l.attributes ?| %s)", inside, whole, _SAID)
     return clauses
 
 
