@@ -25,7 +25,7 @@ from godot_otel.query.clauses import (
 from godot_otel.query.filters import Filters
 from godot_otel.query.hours import counted_hours, minutes
 from godot_otel.query.line import rfc3339
-from godot_otel.query.reader import fetch
+from godot_otel.query.reader import by_index_alone, fetch
 from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
 from godot_otel.query.slices import MICROSECOND, Pace, Slice, ahead, slices
 from godot_otel.query.walk import TIME_BUDGET
@@ -250,6 +250,7 @@ class _Rows:
     async def _scanned(
         self, connection: store.Connection, piece: Slice, pace: Pace
     ) -> AsyncIterator[Step]:
+        await by_index_alone(connection)
         for bit in pace.cut(piece, newest=True):
             yield await self._grouped(connection, _within(bit)), bit.lower
 

@@ -12,7 +12,7 @@ from godot_otel.query.clauses import Clauses, check_patterns, filter_words, row_
 from godot_otel.query.cursor import Position
 from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
-from godot_otel.query.reader import fetch
+from godot_otel.query.reader import by_index_alone, fetch
 from godot_otel.query.search import search_slice
 from godot_otel.query.slices import (
     Pace,
@@ -93,6 +93,7 @@ class Walk:
         # that the time that a search may take is kept within an hour of many rows.
         bits: Iterable[Slice] = [piece]
         if self.clauses.texts and self.filters.trace is None:
+            await by_index_alone(connection)
             bits = pace.cut(piece, newest=self.newest)
         for bit in bits:
             lines = await self._scan(connection, bit, position, size)

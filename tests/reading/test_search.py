@@ -8,6 +8,7 @@ import pytest
 from fix_lines import Row
 
 from godot_otel import query, words
+from godot_otel.query.reader import by_index_alone
 
 PIECES = [
     "timeout", "TIMEOUT", "time_out", "Straße", "STRASSE", "strasse", "300K", "300k",
@@ -103,6 +104,21 @@ async def test_pages_joined_by_cursors_are_the_whole_result_without_doubles(
         assert len(page.lines) == 7
         cursor = page.next_cursor
     assert found == whole.lines
+
+
+async def test_what_a_scan_asks_of_the_planner_ends_with_its_answer(lines, reader):
+    lines.add(Row("first"), Row("second"))
+    page = await query.logs(reader, query.parse(where=["body~nowhere"], since="-1h"))
+    assert not page.lines
+    async with reader.connection() as connection:
+        cursor = await connection.execute("SHOW enable_seqscan")
+        assert await cursor.fetchone() == ("on",)
+        await by_index_alone(connection)
+        cursor = await connection.execute("EXPLAIN SELECT body FROM logs WHERE time >"
+                                          " now() - interval '1 minute'")  # fmt: skip
+        plan = " ".join(row[0] for row in await cursor.fetchall())
+    assert "Index" in plan
+    assert "Seq Scan" not in plan
 
 
 async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(
