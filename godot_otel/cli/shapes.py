@@ -11,16 +11,21 @@ from godot_otel.query import (
     Group,
     Ingest,
     Line,
+    Linked,
     Page,
     Pattern,
     Patterns,
+    Root,
+    Span,
     Stats,
     Trace,
     Traces,
+    nanoseconds,
 )
 from godot_otel.query.counts import Count
 from godot_otel.query.fields import Fields
 from godot_otel.query.histogram import Histogram, read
+from godot_otel.query.span import KINDS, STATUSES
 from godot_otel.query.storage import Storage
 from godot_otel.query.trace import FirstError
 
@@ -66,10 +71,69 @@ def trace(row: dict[str, Any]) -> Trace:
     """A trace's summary."""
     first, _ = _nanos(row["start"])
     last = first + timedelta(milliseconds=row["duration_ms"])
-    numbers = row["lines"], row["errors"]
     said = row.get("first_error")
-    error = FirstError(**said) if said else None
-    return Trace(row["trace_id"], first, last, *numbers, row["components"], error)
+    return Trace(
+        id=row["trace_id"],
+        first=first,
+        last=last,
+        lines=row["lines"],
+        errors=row["errors"],
+        components=row["components"],
+        spans=row["spans"],
+        span_errors=row["span_errors"],
+        root=_root(row.get("root")),
+        first_error=FirstError(**said) if said else None,
+    )
+
+
+def _root(row: dict[str, Any] | None) -> Root | None:
+    """A trace's root operation."""
+    if row is None:
+        return None
+    return Root(
+        service=row["service"],
+        name=row["name"],
+        kind=_number(KINDS, row["kind"]),
+        status=_number(STATUSES, row["status"]),
+        duration_ns=_nanoseconds(row["duration_ms"]),
+        arrived=row["arrived"],
+    )
+
+
+def span(row: dict[str, Any]) -> Span:
+    """A span; JSON has its times to the nanosecond, durations to the microsecond."""
+    kept = ("environment", "service", "name", "status_message", "trace_id", "span_id",
+            "parent_id", "attributes", "links", "scope", "seq")  # fmt: skip # as they are
+    return Span(
+        **{key: row[key] for key in kept},
+        start_ns=nanoseconds(*_nanos(row["time"])),
+        duration_ns=_nanoseconds(row["duration_ms"]),
+        kind=_number(KINDS, row["kind"]),
+        status=_number(STATUSES, row["status"]),
+        events=[_event(one) for one in row["events"]],
+    )
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    """An event as it is stored."""
+    try:
+        when = nanoseconds(*_nanos(row["time"]))
+    except (TypeError, ValueError):
+        when = None
+    return {"time": when, "name": row["name"], "attributes": row["attributes"]}
+
+
+def _nanoseconds(milliseconds: float) -> int:
+    return round(milliseconds * 1e6)
+
+
+def _number(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else int(name)
+
+
+def linked(row: dict[str, Any]) -> Linked:
+    """A trace that another links to."""
+    return Linked(**{**row, "root": _root(row["root"])})
 
 
 def traces(found: dict[str, Any]) -> Traces:

@@ -51,7 +51,7 @@ class Span:
         """Make a span of a row of COLUMNS."""
         time, nanos, *plain, said, trace_id, span_id, parent_id = row[:13]
         attributes, events, links, scope = row[13:]
-        return cls(
+        return cls(  # type: ignore[call-arg] # seven of them as they come
             nanoseconds(time, nanos),
             *plain,
             said or "",
@@ -85,8 +85,8 @@ class Span:
                     return said
         if self.status_message:
             return self.status_message
-        said = [self.attributes[key] for key in _SAID if key in self.attributes]
-        return f"{said[0]}" if said else ""
+        codes = (self.attributes[key] for key in _SAID if key in self.attributes)
+        return str(next(codes, ""))
 
     def as_json(self) -> dict[str, Any]:
         """The fixed shape, in its fixed order, that scripts and agents lean on."""

@@ -153,7 +153,7 @@ def _whose(same: list[Node], service: str, child: Node | None = None) -> Node | 
 
 def _place_lines(lines: list[Line], by_id: dict[str, list[Node]]) -> list[Line]:
     """Put lines below their spans; return those that have none here."""
-    loose = []
+    loose: list[Line] = []
     for line in lines:
         node = _whose(by_id.get(line.span_id or "", []), line.service)
         (node.lines if node else loose).append(line)

@@ -47,9 +47,7 @@ async def test_a_store_with_lines_gets_spans_beside_them(before_dsn):
             "SELECT name, kind, status, duration_ms, trace_id, span_id, parent_id"
             " FROM span_lines"
         ).fetchall()
-    assert shown == [
-        ("GET /", "SERVER", "ERROR", 1.5, TRACE, "00f067aa0ba902b7", None)
-    ]
+    assert shown == [("GET /", "SERVER", "ERROR", 1.5, TRACE, "00f067aa0ba902b7", None)]
 
 
 async def test_late_spans_get_the_bounds_of_lines_that_were_there_before(before_dsn):
