@@ -7,9 +7,12 @@ from typing import Any
 
 from godot_otel.query import (
     LEVELS,
+    Difference,
+    Differs,
     Filters,
     Group,
     Ingest,
+    Kind,
     Line,
     Linked,
     Page,
@@ -22,9 +25,11 @@ from godot_otel.query import (
     Traces,
     nanoseconds,
 )
+from godot_otel.query.compare import Operation
 from godot_otel.query.counts import Count
 from godot_otel.query.fields import Fields
 from godot_otel.query.histogram import Histogram, read
+from godot_otel.query.operations import OperationCount
 from godot_otel.query.span import KINDS, STATUSES
 from godot_otel.query.storage import Storage
 from godot_otel.query.trace import FirstError
@@ -136,6 +141,28 @@ def linked(row: dict[str, Any]) -> Linked:
     return Linked(**{**row, "root": _root(row["root"])})
 
 
+def difference(found: dict[str, Any]) -> Difference:
+    """What differs between two traces."""
+    return Difference(
+        here=trace(found["here"]),
+        there=trace(found["there"]),
+        fails_here=found["fails_here"],
+        fails_there=found["fails_there"],
+        operations=[
+            Differs(
+                row["service"], row["name"], _side(row["here"]), _side(row["there"])
+            )
+            for row in found["operations"]
+        ],
+        templates=[Kind(**row) for row in found["templates"]],
+    )
+
+
+def _side(row: dict[str, Any]) -> Operation:
+    duration_ns = _nanoseconds(row["duration_ms"])
+    return Operation(row["count"], row["errors"], duration_ns)
+
+
 def traces(found: dict[str, Any]) -> Traces:
     """A page of traces."""
     return Traces(traces=[trace(row) for row in found["rows"]], **_about(found))
@@ -182,7 +209,8 @@ def _pattern(row: dict[str, Any]) -> Pattern:
 def stats(found: dict[str, Any]) -> Stats:
     """Counts of a window."""
     storage = found["storage"]
-    service = "components" in found
+    service, operations = "components" in found, found.get("operations")
+    listed = "components" if service else "groups"
     over_time, fields = found.get("histogram"), found.get("fields")
     return Stats(
         since=_moment(found["window"]["since"]),
@@ -191,14 +219,29 @@ def stats(found: dict[str, Any]) -> Stats:
         group_by="service" if service else found["group_by"],
         groups=[
             Group(one["name"], one["levels"], _moment(one["last_seen"]))
-            for one in found["components" if service else "groups"]
+            for one in found.get(listed, ())
         ],
-        omitted=found["omitted_components" if service else "omitted_groups"],
+        omitted=found[f"omitted_{'operations' if operations is not None else listed}"],
         histogram=_histogram(over_time) if over_time else None,
         fields=_fields(fields) if fields else None,
         ingest=_ingest(found["ingest"]),
         storage=Storage(**{**storage, "oldest": _moment(storage["oldest"])}),
         notes=found["notes"],
+        operations=None if operations is None else [*map(_operation, operations)],
+    )
+
+
+def _operation(row: dict[str, Any]) -> OperationCount:
+    """An operation, with percentiles for which no buckets are needed any more."""
+    return OperationCount(
+        service=row["service"],
+        name=row["operation"],
+        kind=_number(KINDS, row["kind"]),
+        count=row["count"],
+        errors=row["errors"],
+        duration_ns=_nanoseconds(row["mean_ms"]) * row["count"],
+        p50_ms=row["p50_ms"],
+        p95_ms=row["p95_ms"],
     )
 
 

@@ -12,7 +12,8 @@ from godot_otel.mcp.render import (
     notes,
     trace_line,
 )
-from godot_otel.query import FilterError, Outline, Row, sanitize
+from godot_otel.query import Outline, Row, sanitize
+from godot_otel.query.tree import focused
 from godot_otel.query.tree_text import Cells, cells, details, headlines
 
 _DEEPEST = 20  # levels that are indented
@@ -50,21 +51,6 @@ def tree_text(
             *_next(trace, shown, broken, focus),
         ]
     )
-
-
-def focused(tree: query.Tree, span_id: str) -> query.Node | None:
-    """The span of this id, or the place of one that is not here; None: no id.
-
-    Raises:
-        FilterError: no span of the trace has it.
-    """
-    wanted = span_id.strip().lower()
-    if not wanted:
-        return None
-    found = (node for node in tree.nodes() if node.span_id == wanted)
-    if node := next(found, None):
-        return node
-    raise FilterError(f"span_id: {wanted} is no span of this trace")
 
 
 def tree_json(found: query.TraceLines, *, span_id: str, limit: int) -> str:

@@ -179,19 +179,21 @@ async def logger_find_traces(
     logger: Logger = "",
     environment: str = "",
     version: str = "",
+    operation: Annotated[str, Field(description="span name; trailing *")] = "",
     min_duration_ms: Annotated[float, Field(ge=0)] = 0,
     sort: Literal["recent", "slowest", "errors"] = "recent",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
     cursor: Cursor = "",
     format: Format = "text",
 ) -> str:
-    """Find traces with a line that matches: start, duration, errors, first error.
+    """Find traces with a span or line that matches: root operation, duration, errors.
 
     level="ERROR" or sort="errors" finds requests that failed. Then show one with
     logger_get_trace. For single lines use logger_query.
     """
     filters = query.parse(
         component=component,
+        operation=operation,
         level=level,
         since=start_time,
         until=end_time,
@@ -273,8 +275,8 @@ async def dewey_get_log_stats(
     group_by: Annotated[
         str,
         Field(
-            description="service, level, template, environment, version, or an"
-            " attribute's key"
+            description="service, level, template, environment, version, an"
+            " attribute's key, or operation: spans, errors, p50, p95"
         ),
     ] = "",
     bucket: Annotated[

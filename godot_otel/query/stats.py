@@ -1,4 +1,4 @@
-"""How many lines, by level, by whom, over time: from the rollups where they suffice."""
+"""How many lines (or spans) of what kind: from the rollups where they suffice."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from godot_otel.query.filters import (
 from godot_otel.query.freshness import Ingest, ingest
 from godot_otel.query.histogram import Histogram, histogram, width
 from godot_otel.query.line import rfc3339, window
+from godot_otel.query.operations import (
+    OperationCount,
+    check_operations,
+    operations,
+    why_none,
+)
 from godot_otel.query.reader import Reader
 from godot_otel.query.storage import Storage, storage
 
@@ -80,9 +86,13 @@ class Stats:
     ingest: Ingest
     storage: Storage
     notes: list[str]
+    operations: list[OperationCount] | None = None
+    """Where spans are counted by operation, and nothing else is."""
 
     def as_json(self) -> dict[str, Any]:
         """The shape that every door gives; services are called components."""
+        if self.operations is not None:
+            return self._of_operations(self.operations)
         service = self.group_by == "service"
         grouped = {} if service else {"group_by": self.group_by}
         answer = {
@@ -105,6 +115,18 @@ class Stats:
             "notes": self.notes,
         }
 
+    def _of_operations(self, operations_: list[OperationCount]) -> dict[str, Any]:
+        return {
+            "window": window(self.since, self.until),
+            "levels": self.levels,
+            "group_by": self.group_by,
+            "operations": [one.as_json() for one in operations_],
+            "omitted_operations": self.omitted,
+            "ingest": self.ingest.as_json(),
+            "storage": self.storage.as_json(),
+            "notes": self.notes,
+        }
+
 
 async def stats(
     reader: Reader,
@@ -117,7 +139,7 @@ async def stats(
     """Count lines by level and *group_by*; with *bucket* also over time.
 
     *group_by* is service, level, template, environment, version, or an attribute's
-    key. *bucket* is a width, or ``auto``. *fields* is ``true`` for the keys that
+    key; with operation, spans are counted instead. *bucket* is a width, or ``auto``. *fields* is ``true`` for the keys that
     lines have, or a key for its values.
 
     Raises:
@@ -125,8 +147,11 @@ async def stats(
     """
     by_level = group_by.strip() in ("", "level")
     group_by = group_by.strip() or "service"
-    _check(filters, group_by, fields)
     assert filters.since is not None
+    if group_by == "operation":
+        check_operations(filters, bucket, fields)
+        return await _operations(reader, filters, filters.since)
+    _check(filters, group_by, fields)
     since, end = filters.since, filters.until or datetime.now(UTC)
     wide = width(bucket, since, end) if bucket.strip() else None
     async with reader.connection() as connection:
@@ -167,6 +192,29 @@ async def stats(
         ingest=facts,
         storage=stored,
         notes=notes,
+    )
+
+
+async def _operations(reader: Reader, filters: Filters, since: datetime) -> Stats:
+    since = since.replace(second=0, microsecond=0)
+    async with reader.connection() as connection:
+        found = await operations(connection, filters, since, filters.until)
+        facts = await ingest(reader, connection, since)
+        notes = [] if found else await why_none(connection, filters, facts)
+        stored = await storage(reader, connection)
+    return Stats(
+        since=since,
+        until=filters.until,
+        levels={},
+        group_by="operation",
+        groups=[],
+        omitted=max(0, len(found) - MAX_GROUPS),
+        histogram=None,
+        fields=None,
+        ingest=facts,
+        storage=stored,
+        notes=notes,
+        operations=found[:MAX_GROUPS],
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from godot_otel.query.filters import FilterError
 from godot_otel.query.line import Line
 from godot_otel.query.span import Span, nanoseconds
 
@@ -80,6 +81,21 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
         node = pending.pop()
         yield node
         pending += node.children[::-1]
+
+
+def focused(tree: Tree, span_id: str) -> Node | None:
+    """The span of this id, or the place of one that is not here; None: no id.
+
+    Raises:
+        FilterError: no span of the trace has it.
+    """
+    wanted = span_id.strip().lower()
+    if not wanted:
+        return None
+    found = (node for node in tree.nodes() if node.span_id == wanted)
+    if node := next(found, None):
+        return node
+    raise FilterError(f"span_id: {wanted} is no span of this trace")
 
 
 def build(spans: Iterable[Span], lines: Iterable[Line]) -> Tree:

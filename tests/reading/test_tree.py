@@ -4,16 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import hypothesis
 import pytest
-from hypothesis import strategies as st
 
 from godot_otel import query
-from godot_otel.mcp.render_tree import tree_json, tree_text
+from godot_otel.mcp.render_tree import tree_text
 from godot_otel.query.linked import Linked
-from godot_otel.query.skew import skews
-from godot_otel.query.span import KINDS, took
-from godot_otel.query.tree import walk
+from godot_otel.query.span import KINDS
 
 GOLDEN = Path(__file__).parent / "golden"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -80,7 +76,9 @@ CHECKOUT = [
     span(1, None, 0, 812, "shop POST /checkout", "server", "payments answered 502"),
     span(2, 1, 4, 31, "shop verify_token"),
     span(3, 1, 40, 760, "shop POST", "client", "502"),
-    span(4, 3, 42, 750, "payments POST /charge", "server", "PoolTimeout: no connection"),
+    span(
+        4, 3, 42, 750, "payments POST /charge", "server", "PoolTimeout: no connection"
+    ),
     span(5, 4, 610, 170, "payments connect db", "client", "PoolTimeout: no connection"),
 ]
 CHECKOUT_LINES = [
