@@ -12,9 +12,10 @@ from godot_otel_collector.partitions import Partitions
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = (
-    "INSERT INTO spans (time, time_nanos, seq, duration_ns, resource_id, scope_id, home,"
-    " trace_id, span_id, flags, kind, status, environment, service, name)"
-    " VALUES (now(), 7, 1, 1500000, 0, 0, 0, %s, %s, 1, 2, 2, 'prod', 'shop', 'GET /')"
+    "INSERT INTO spans (time, time_nanos, seq, duration_ns, resource_id, scope_id,"
+    " home, trace_id, span_id, flags, kind, status, environment, service, name)"
+    " VALUES (now(), 7, 1, 1500000, 0, 0, 0, %s, %s, 1, 2, 2, 'prod', 'shop',"
+    " 'GET /')"
 )
 
 
@@ -47,9 +48,7 @@ async def test_a_store_with_lines_gets_spans_beside_them(before_dsn):
             "SELECT name, kind, status, duration_ms, trace_id, span_id, parent_id"
             " FROM span_lines"
         ).fetchall()
-    assert shown == [
-        ("GET /", "SERVER", "ERROR", 1.5, TRACE, "00f067aa0ba902b7", None)
-    ]
+    assert shown == [("GET /", "SERVER", "ERROR", 1.5, TRACE, "00f067aa0ba902b7", None)]
 
 
 async def test_late_spans_get_the_bounds_of_lines_that_were_there_before(before_dsn):
