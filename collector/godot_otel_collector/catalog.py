@@ -18,8 +18,8 @@ from godot_otel import sql, store
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 LEDGER_DAYS = 30
-# parent -> the column it is partitioned by. Those in TIMED share their bounds, which are
-# those of logs; rows come after what finds them: nobody may see them without it.
+# parent -> the column it is partitioned by. Those in TIMED share their bounds, those of
+# logs; rows come after what finds them: nobody may see them without it.
 DAILY = {"batches": "batch_id", "trace_index": "first"}
 TIMED = {
     "span_filters": "time_first",

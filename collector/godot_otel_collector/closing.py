@@ -91,7 +91,8 @@ async def _beside(
 ) -> list[str]:
     """The partitions of the same time that belong to one of logs."""
     cursor = await connection.execute(
-        "SELECT name FROM partitions WHERE parent NOT IN ('logs', 'batches', 'trace_index')"
+        "SELECT name FROM partitions"
+        " WHERE parent NOT IN ('logs', 'batches', 'trace_index')"
         " AND lower >= %s AND upper <= %s AND dropped_at IS NULL",
         [lower, upper],
     )

@@ -12,9 +12,10 @@ from godot_otel_collector.partitions import Partitions
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = (
-    "INSERT INTO spans (time, time_nanos, seq, duration_ns, resource_id, scope_id, home,"
-    " trace_id, span_id, flags, kind, status, environment, service, name)"
-    " VALUES (now(), 7, 1, 1500000, 0, 0, 0, %s, %s, 1, 2, 2, 'prod', 'shop', 'GET /')"
+    "INSERT INTO spans (time, time_nanos, seq, duration_ns, resource_id, scope_id,"
+    " home, trace_id, span_id, flags, kind, status, environment, service, name)"
+    " VALUES (now(), 7, 1, 1500000, 0, 0, 0, %s, %s, 1, 2, 2, 'prod', 'shop',"
+    " 'GET /')"
 )
 
 
