@@ -1,4 +1,4 @@
-"""Spans filled in by plain INSERTs beside ``Lines``, as the writer's contract has it."""
+"""Spans beside ``Lines``, by plain COPY, as the writer's contract has it."""
 
 import itertools
 import json

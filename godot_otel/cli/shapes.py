@@ -107,8 +107,10 @@ def _root(row: dict[str, Any] | None) -> Root | None:
 
 def span(row: dict[str, Any]) -> Span:
     """A span; JSON has its times to the nanosecond, durations to the microsecond."""
-    kept = ("environment", "service", "name", "status_message", "trace_id", "span_id",
-            "parent_id", "attributes", "links", "scope", "seq")  # fmt: skip # as they are
+    kept = (
+        "environment", "service", "name", "status_message", "trace_id", "span_id",
+        "parent_id", "attributes", "links", "scope", "seq",
+    )  # fmt: skip # what is as it was
     return Span(
         **{key: row[key] for key in kept},
         start_ns=nanoseconds(*_nanos(row["time"])),

@@ -26,8 +26,8 @@ _ERROR_MAX = 200  # characters of a first error
 # Columns that others wrote and that wrap, so that no name, however long, takes the room
 # of times and numbers.
 _TEXTS = {
-    "line", "first error", "operation", "service", "services", "logger", "attribute", "value",
-    "top values",
+    "line", "first error", "operation", "service", "services", "logger", "attribute",
+    "value", "top values",
 }  # fmt: skip # names of columns
 _NAME_MAX = 48
 _LONGEST = ("line", "first error")  # take what is left, however little

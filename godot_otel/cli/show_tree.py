@@ -34,7 +34,7 @@ _ROOM = 10_000_000  # characters: rows are what is limited here
 def tree(
     found: TraceLines, read: Sequence[Line], *, span_id: str, limit: int, as_json: bool
 ) -> None:
-    """Print a trace's spans and lines, as many rows as *limit*; what is left out is said.
+    """Print a trace's spans and lines: *limit* rows, and what was left out.
 
     As JSON all that was read: spans first, each an object with a ``name``, then lines.
     """

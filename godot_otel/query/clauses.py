@@ -74,9 +74,8 @@ def span_clauses(filters: Filters) -> Clauses:
     if filters.logger:
         scopes = Clauses()
         name_clause(scopes, "name", filters.logger)
-        clauses.add(
-            f"l.scope_id IN (SELECT id FROM scopes WHERE {scopes})", *scopes.values
-        )
+        where = " ".join(["IN (SELECT id FROM scopes WHERE", str(scopes), ")"])
+        clauses.add(f"l.scope_id {where}", *scopes.values)
     if filters.environment:
         clauses.add("l.environment = %s", filters.environment)
     if filters.version:

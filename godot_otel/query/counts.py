@@ -111,7 +111,7 @@ async def count(
     rows: Searched = LINES,
     seconds: float | None = None,
 ) -> Counted:
-    """Count the lines (or *rows*) of a window by *by*, within buckets of time where one is given.
+    """Count lines (or *rows*) of a window by *by*, within buckets where one is given.
 
     *by* are service, level, environment, template (id), resource (id), trace (id), or
     attribute keys as ``@key``. A key of the answer has their values, after the

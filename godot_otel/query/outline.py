@@ -56,6 +56,8 @@ class Row:
     above: Row | None = None
     cost: int = 0
     """Characters, once they were counted."""
+    left: int = 0
+    """How many rows below are not shown yet."""
     shown: bool = False
     last: bool = False
     """Whether it is the last row shown below its parent."""
@@ -138,13 +140,16 @@ def outline(
         if len(needed) > limit:
             continue
         for one in needed:
-            one.cost = one.cost or size(one) + (_HIDDEN_ROOM if one.below else 0)
+            one.cost = one.cost or size(one) + _HIDDEN_ROOM * (one.left > 0)
         cost = sum(one.cost for one in needed)
         if cost > room:
             continue
         limit, room = limit - len(needed), room - cost
         for one in needed:
             one.shown = True
+            if one.above:
+                one.above.left -= 1
+                room += _HIDDEN_ROOM * (one.above.left == 0)
     return _outline(top, every)
 
 
@@ -158,6 +163,7 @@ def _rows(roots: list[Node], loose: list[Line]) -> tuple[list[Row], list[Row]]:
         every.append(row)
         if row.node:
             row.below = _below(row, row.node.children, row.node.lines)
+            row.left = len(row.below)
             pending += row.below[::-1]
     return top, every
 

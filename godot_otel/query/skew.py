@@ -16,10 +16,10 @@ def skews(nodes: Iterable[Node]) -> list[str]:
     found: dict[tuple[str, str], list[int]] = {}
     for node in nodes:
         parent, child = node.parent and node.parent.span, node.span
-        if parent and child and parent.service != child.service:
-            offset = _offset(parent, child)
-            if abs(offset) >= _LEAST_NS:
-                found.setdefault((child.service, parent.service), []).append(offset)
+        if not (parent and child) or parent.service == child.service:
+            continue
+        if offset := _offset(parent, child):
+            found.setdefault((child.service, parent.service), []).append(offset)
     between = [(median(found[pair]), *pair) for pair in found]
     between.sort(key=lambda one: (-abs(one[0]), one[1:]))
     return [
@@ -43,9 +43,9 @@ def _offset(parent: Span, child: Span) -> int:
     if parent.failed:  # the caller may have given up while the server went on
         waited = waited and child.start_ns > parent.end_ns
     fits = child.duration_ns <= parent.duration_ns
-    if early > 0 and not fits:
+    if early >= _LEAST_NS and not fits:
         return -early
-    if early > 0 or (late > 0 and fits and waited):
+    if early >= _LEAST_NS or (late >= _LEAST_NS and fits and waited):
         return (child.start_ns + child.end_ns - parent.start_ns - parent.end_ns) // 2
     return 0
 

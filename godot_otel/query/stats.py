@@ -139,8 +139,8 @@ async def stats(
     """Count lines by level and *group_by*; with *bucket* also over time.
 
     *group_by* is service, level, template, environment, version, or an attribute's
-    key; with operation, spans are counted instead. *bucket* is a width, or ``auto``. *fields* is ``true`` for the keys that
-    lines have, or a key for its values.
+    key; with operation, spans are counted instead. *bucket* is a width, or ``auto``.
+    *fields* is ``true`` for the keys that lines have, or a key for its values.
 
     Raises:
         FilterError: one of these is none, or a filter is not one for counts.

@@ -1,15 +1,22 @@
 """Trees of spans and lines: what a trace looks like, whatever of it is stored."""
 
+import itertools
+import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from godot_otel import query
-from godot_otel.mcp.render_tree import tree_text
+from godot_otel.mcp.render_tree import tree_json, tree_text
 from godot_otel.query.linked import Linked
-from godot_otel.query.span import KINDS
+from godot_otel.query.skew import skews
+from godot_otel.query.span import KINDS, took
+from godot_otel.query.tree import walk
 
 GOLDEN = Path(__file__).parent / "golden"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -85,8 +92,9 @@ CHECKOUT_LINES = [
     line(1, 1, "shop checkout of cart 7 begins"),
     line(4, 45, "payments retry 1/3 after timeout", 13),
     line(4, 780, "payments no connection to the database", 17,
-         attributes={"exception.type": "PoolTimeout", "exception.message": "no connection",
-                     "exception.stacktrace": "Traceback\n  File x\nPoolTimeout", "region": "eu"}),
+         attributes={"exception.type": "PoolTimeout", "region": "eu",
+                     "exception.message": "no connection",
+                     "exception.stacktrace": "Traceback\n  File x\nPoolTimeout"}),
     line(1, 810, "shop cart 7 was not paid", 17),
     line(None, 811, "shop access: POST /checkout 502"),
 ]  # fmt: skip # a line a line
@@ -97,12 +105,12 @@ def cases():
     yield "failing", found(CHECKOUT, CHECKOUT_LINES), ""
     yield "focus", found(CHECKOUT, CHECKOUT_LINES), f"{4:016x}"
     yield "no_root", found(
-        [span(2, 1, 4, 31, "shop verify_token"), span(3, 1, 40, 7, "shop GET", "client")],
+        [span(2, 1, 4, 31, "shop verify"), span(3, 1, 40, 7, "shop GET", "client")],
         [line(1, 2, "shop still at it"), line(3, 41, "shop asked")],
     ), ""  # fmt: skip # the root runs on
     yield "unknown_parent", found(
-        [span(1, None, 0, 90, "shop GET /"), span(9, 7, 20, 30, "stock GET /items", "server")],
-        [line(6, 25, "stock of a span that nobody knows"), line(7, 21, "stock in between")],
+        [span(1, None, 0, 90, "shop GET /"), span(9, 7, 20, 30, "stock GET /items")],
+        [line(6, 25, "stock of a span that nobody knows"), line(7, 21, "stock inside")],
     ), ""  # fmt: skip # one is lost
     yield "clocks", found(
         [span(1, None, 0, 100, "shop GET /"), span(2, 1, 10, 80, "shop GET", "client"),
@@ -156,3 +164,138 @@ def test_a_trace_is_shown_as_in_its_golden_file(name, stored, span_id, request):
         file.write_text(text)
         pytest.skip(f"{file.name} was written anew, and so not compared")
     assert text == file.read_text()
+
+
+IDS = st.integers(1, 12)
+PARENTS = st.one_of(st.none(), st.integers(1, 16))  # some of them nowhere
+SPANS = st.lists(
+    st.builds(
+        lambda id_, parent, at, ms, name, failed, kind: span(
+            id_, parent, at, ms, name, kind, "it failed" if failed else ""
+        ),
+        IDS, PARENTS, st.integers(0, 50), st.integers(0, 50),
+        st.sampled_from(["a x", "a y", "b x"]), st.booleans(),
+        st.sampled_from(["", "server", "client"]),
+    ), max_size=60,
+)  # fmt: skip # whatever may be stored
+LINES = st.lists(
+    st.builds(
+        lambda id_, at, severity: line(id_, at, "a said", severity),
+        PARENTS, st.integers(0, 60), st.sampled_from([9, 13, 17]),
+    ), max_size=20,
+)  # fmt: skip # whatever may be stored
+
+
+@hypothesis.given(SPANS, LINES)
+def test_every_span_and_line_is_in_the_tree_once(spans, lines):
+    tree = query.build(spans, lines)
+    nodes = list(walk(tree.roots))
+    assert sorted(id(node.span) for node in nodes if node.span) == sorted(
+        map(id, spans)
+    )
+    placed = [*tree.lines, *(one for node in nodes for one in node.lines)]
+    assert sorted(map(id, placed)) == sorted(map(id, lines))
+    assert len(nodes) == len(set(map(id, nodes)))
+    for node in nodes:
+        assert 0 <= node.self_ns <= max(node.duration_ns, 0)
+        assert node.parent is None or node in node.parent.children
+    assert (tree.spans, tree.all_lines) == (len(spans), len(lines))
+    assert sum(node.spans for node in tree.roots) == tree.spans
+    skews(nodes)
+
+
+@hypothesis.given(SPANS, LINES, st.integers(1, 40), st.integers(200, 4000))
+def test_what_is_not_shown_is_counted(spans, lines, limit, room):
+    tree = query.build(spans, lines)
+    shown = query.outline(
+        tree.roots, tree.lines, limit=limit, room=room, size=lambda row: 80,
+        first=query.failing(tree),
+    )  # fmt: skip # one call
+    hidden = [
+        row.hidden for row in shown.rows if not (row.node or row.line or row.alike)
+    ]
+    rows = [row for row in shown.rows if row.node or row.line or row.alike]
+    assert len(rows) <= limit
+    assert len(rows) * 80 <= room
+    assert shown.spans == len(spans)
+    assert shown.lines == len(lines)
+    assert shown.spans_shown + shown.folded + shown.left_out == len(spans)
+    assert sum(one.spans for one in hidden) == shown.left_out
+    within = sum(node.all_lines for row in rows for node in row.alike)
+    assert shown.lines_shown + within + sum(one.lines for one in hidden) == len(lines)
+    failed = [
+        row for row in rows if row.node and row.node.span and row.node.span.failed
+    ]
+    folded = sum(node.failed for row in rows for node in row.alike)
+    assert len(failed) + folded + shown.failed_hidden == tree.failed
+    depths = [row.depth for row in shown.rows]
+    assert all(after <= before + 1 for before, after in itertools.pairwise(depths))
+
+
+@hypothesis.given(SPANS.filter(len), LINES)
+def test_any_trace_is_one_row_a_row_and_json(spans, lines):
+    stored = found(spans, lines)
+    text = tree_text(stored, span_id="", limit=30, max_chars=200)
+    assert len(text) <= 40_000
+    inside = text.split("untrusted-logs")[1].splitlines()[1:-1]
+    assert all(re.match(r"^ +[+-]\d|^ +\.\.\.|^\w", one) for one in inside)
+    answer = json.loads(tree_json(stored, span_id="", limit=30))
+    assert len(answer["spans"]) + answer["left_out"]["spans"] == len(spans)
+
+
+def test_a_chain_as_deep_as_a_trace_is_long_is_shown_as_far_as_it_fits():
+    spans = [span(n + 1, n or None, n, 5000 - n, f"a s{n}") for n in range(3000)]
+    text = tree_text(found(spans), span_id="", limit=300, max_chars=200)
+    assert "(depth 299) a s299" in text
+    assert "... 2700 spans not shown, none failed" in text
+
+
+def test_two_thousand_spans_are_rendered_within_a_tenth_of_a_second():
+    stored = {name: one for name, one, _ in CASES}["cut"]
+    took_s = []
+    for _ in range(3):
+        began = time.process_time()
+        text = tree_text(stored, span_id="", limit=1000, max_chars=300)
+        took_s.append(time.process_time() - began)
+    assert len(text) <= 40_000
+    assert re.search(r"spans 1994 \(\d+ shown, \d+ left out\)", text)
+    assert "fails in db: last: ValueError: no" in text
+    assert min(took_s) < 0.1
+
+
+def test_the_row_that_failed_others_is_found_whatever_was_tried_before():
+    tried = [
+        span(1, None, 0, 100, "a root", why="B: second"),
+        span(2, 1, 1, 10, "a try", why="A: first"),
+        span(3, 1, 20, 50, "a try", why="B: second"),
+        span(4, 1, 80, 10, "a clean up", why="C: third"),
+        span(5, 3, 21, 40, "b answer"),
+        span(6, 5, 22, 3, "b deep", why="root cause"),
+    ]
+    node = query.failing(query.build(tried, []))
+    assert node.span.name == "deep"
+    assert query.failing(query.build(tried[4:5], [])) is None
+    assert query.failing(query.build(tried[1:2], [])).span.name == "try"
+
+
+def test_clocks_are_doubted_only_where_spans_cannot_be_so():
+    parent = span(1, None, 0, 100, "a call", "client")
+    fine = [
+        span(2, 1, 10, 50, "b work", "server"),  # within
+        span(3, 1, 50, 200, "b goes on", "server"),  # longer than its caller waited
+        span(4, 1, 500, 20, "b consume", "consumer"),  # later is right
+        span(5, 1, -3, 20, "b a little", "server"),
+        span(6, 1, -900, 20, "a the same clock"),
+    ]
+    assert skews(query.build([parent, *fine], []).nodes()) == []
+    late = span(7, 1, 2090, 20, "b late", "server")
+    (said,) = skews(query.build([parent, late], []).nodes())
+    assert said.startswith("clock of b is ~2 s ahead of that of a")
+    gave_up = span(1, None, 0, 100, "a call", "client", "timeout")
+    went_on = span(2, 1, 50, 90, "b slow", "server")
+    assert skews(query.build([gave_up, went_on], []).nodes()) == []
+
+
+def test_durations_are_short_and_clear():
+    said = [took(ns) for ns in (0, 420_000, 31 * _MS, 2_100 * _MS, 192_000 * _MS)]
+    assert said == ["0.00ms", "0.42ms", "31.0ms", "2.10s", "3m12s"]
