@@ -112,7 +112,11 @@ async def trace_slices(
         " WHERE t.trace_id = %s GROUP BY p.lower, p.upper ORDER BY p.lower",
         [trace_id],
     )
-    whole = (Slice(low, up, first, last + MICROSECOND) for low, up, first, last in rows)
+    # A span may end in a later partition than it began in, where its row is.
+    whole = (
+        Slice(low, up, first, min(last + MICROSECOND, up))
+        for low, up, first, last in rows
+    )
     pieces = (piece.cut(since, until) for piece in whole)
     return [piece for piece in pieces if piece.lower < piece.upper]
 
