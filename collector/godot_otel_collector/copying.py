@@ -93,7 +93,7 @@ async def _refused(
 ) -> set[int]:
     bad: set[int] = set()
     async with connection.transaction(force_rollback=True):
-        halves = [range(len(rows))]
+        halves = [range(len(rows))] if rows else []
         while halves:
             part = halves.pop()
             try:
@@ -105,7 +105,7 @@ async def _refused(
                     raise
                 if len(part) == 1:
                     bad.add(rows.ordinals[part.start])
-                elif part:
+                else:
                     middle = len(part) // 2
                     halves += (part[:middle], part[middle:])
     return bad

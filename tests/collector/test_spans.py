@@ -218,8 +218,8 @@ async def test_a_span_that_postgres_refuses_costs_itself_and_its_exceptions(
     spans = [raised(span(f"span {n}"), "Plain", f"of {n}") for n in range(40)]
     spans[3] = raised(span("poison"), "Plain", "of 3")
     spans[30] = raised(span("span 30"), "Poison", "of 30")
-    producer.admit(logged(["a line beside them"]))
-    rows = await stored(redis_url, store_dsn, producer, entry(spans))
+    line = logged(["a line beside them"])
+    rows = await stored(redis_url, store_dsn, producer, line, entry(spans))
     assert len(rows) == 38
     assert count(store_dsn, "logs") == 38 + 1
     letters = run(store_dsn, "SELECT ordinal, signal, reason FROM dead_letters"

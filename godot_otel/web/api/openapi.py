@@ -126,9 +126,13 @@ _SCHEMAS: dict[str, Schema] = {
     ),
     "Otlp": {
         "type": "object",
-        "description": "An ExportLogsServiceRequest in OTLP's JSON.",
-        "properties": {"resourceLogs": {"type": "array", "items": {"type": "object"}}},
-        "required": ["resourceLogs"],
+        "description": "An ExportLogsServiceRequest and an ExportTraceServiceRequest"
+        " in OTLP's JSON, as one object.",
+        "properties": {
+            "resourceLogs": {"type": "array", "items": {"type": "object"}},
+            "resourceSpans": {"type": "array", "items": {"type": "object"}},
+        },
+        "required": ["resourceLogs", "resourceSpans"],
     },
     "Pattern": _object(
         change=_TEXT_OR_NULL, level=_TEXT, lines=_NUMBER, share={"type": "number"},

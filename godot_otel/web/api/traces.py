@@ -37,7 +37,7 @@ async def _trace(reader: query.Reader, request: Request, given: Given) -> Respon
     limit, cursor = given["limit"], given["cursor"]
     if given["format"] == "otlp":
         records = await query.otlp(reader, filters, limit=limit, cursor=cursor)
-        if not records.request["resourceLogs"] and not cursor:
+        if not any(records.request.values()) and not cursor:
             found = await query.trace(reader, filters, limit=1)
             return _none(found.page)
         return json_answer(records.request, headers=_next(records.next_cursor, limit))
@@ -88,8 +88,9 @@ TRACE = Operation(
     " OTLP/JSON what came in; or what differs from another.",
     (
         Parameter(
-            "format", "json: rows; otlp: an ExportLogsServiceRequest, whole; where it"
-            " goes on is in the header Link.", "json", choices=("json", "otlp"),
+            "format", "json: rows; otlp: what came in, whole, as the resourceLogs and"
+            " resourceSpans of requests; where it goes on is in the header Link.",
+            "json", choices=("json", "otlp"),
         ),
         Parameter("compare_to", "Another trace's id: what differs from it."),
         parameters.limit(1000),
