@@ -129,7 +129,7 @@ def _branches(open_: list[bool], *, inside: bool = False) -> str:
 
 
 def _coloured(row: Row, said: Cells, open_: list[bool]) -> Text:
-    text = Text(f"{said.offset:>10} ", "dim")
+    text = Text().append(f"{said.offset:>10} ", "dim")
     if row.line:
         text.append(f"{said.took:>9}", COLOURS.get(said.took, ""))
     else:

@@ -59,6 +59,13 @@ def tree_json(found: query.TraceLines, *, span_id: str, limit: int) -> str:
     assert trace
     focus = focused(tree, span_id)
     roots, loose = ([focus], []) if focus else (tree.roots, tree.lines)
+    begin = dumps({"trace": _trace(trace)})[:-1]
+    facts = {
+        "linked": [_linked(one) for one in found.linked],
+        "window": found.page.window(),
+        "ingest": found.page.ingest.as_json(),
+        "notes": notes(found.page.notes),
+    }
     texts: dict[int, str] = {}
 
     def size(row: Row) -> int:
@@ -67,31 +74,39 @@ def tree_json(found: query.TraceLines, *, span_id: str, limit: int) -> str:
         texts[id(row)] = _object(row)
         return len(texts[id(row)]) + 1
 
+    room = ROOM - len(begin) - len(dumps(facts))
     shown = query.outline(
-        roots, loose, limit=limit, room=ROOM, size=size, first=query.failing(tree)
+        roots, loose, limit=limit, room=room, size=size, first=query.failing(tree)
     )
-    rows = sorted(
-        (row for row in shown.rows if id(row) in texts),
-        key=lambda row: row.begin_ns,
-    )
+    rows = [row for row in shown.rows if id(row) in texts]
+    rows.sort(key=lambda row: row.begin_ns)
     spans = [texts[id(row)] for row in rows if row.node and row.node.span]
     lines = [texts[id(row)] for row in rows if row.line]
-    page = found.page
-    facts = {
-        "linked": [one.as_json() for one in found.linked],
-        "left_out": {
-            "spans": shown.spans - len(spans),
-            "lines": max(shown.lines, 0 if focus else trace.lines) - len(lines),
-        },
-        "next_cursor": None,
-        "window": page.window(),
-        "truncated": not shown.whole,
-        "ingest": page.ingest.as_json(),
-        "notes": page.notes,
+    left_out = {
+        "spans": shown.spans - len(spans),
+        "lines": max(shown.lines, 0 if focus else trace.lines) - len(lines),
     }
-    begin = dumps({"trace": sanitize.value(trace.as_json())})[:-1]
-    rest = dumps(sanitize.value(facts))[1:]
+    more = {"next_cursor": None, "truncated": not shown.whole, "left_out": left_out}
+    rest = dumps(sanitize.value({**more, **facts}))[1:]
     return f'{begin},"spans":[{",".join(spans)}],"rows":[{",".join(lines)}],{rest}'
+
+
+def _trace(trace: query.Trace) -> dict[str, object]:
+    """A trace's facts, with its components as far as names on a row go."""
+    names = [name(one) for one in trace.components[:_COMPONENTS_SHOWN]]
+    left = len(trace.components) - len(names)
+    facts = sanitize.value(trace.as_json())
+    return {**facts, "components": names, "omitted_components": left}
+
+
+def _linked(one: query.Linked) -> dict[str, object]:
+    facts = one.as_json()
+    if root := facts["root"]:
+        facts["root"] = {
+            **root,
+            **{key: name(root[key]) for key in ("service", "name")},
+        }
+    return facts
 
 
 def _object(row: Row) -> str:

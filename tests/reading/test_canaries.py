@@ -158,8 +158,7 @@ async def test_canaries_change_nothing_outside_their_own_place(new_store):
             assert found[call] == outcome, (title, call)
 
 
-async def test_no_answer_is_longer_than_a_client_takes(store_dsn):
-    lines = Spans(store_dsn)
+async def test_no_answer_is_longer_than_a_client_takes(lines, store_dsn):
     long = "".join(f"{n}é" for n in range(1200))
     for n in range(30):
         lines.add(
@@ -257,7 +256,7 @@ def _draw(found: list[str], drawn: list[str]) -> None:
 
 async def test_whatever_is_written_sql_stays_text(lines, store_dsn):
     lines.add(*rows("x"))
-    Spans(store_dsn).add_spans(*spans("x"))
+    lines.add_spans(*spans("x"))
     found: list[str] = []
     _draw(found)
     texts = [*_INJECTIONS, *dict.fromkeys(found)]

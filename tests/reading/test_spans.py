@@ -238,7 +238,7 @@ async def test_a_search_over_spans_gives_what_a_scan_gives(stored, reader, store
     for given, holds in (
         ({"search": '"op 3"'}, lambda one: one.name.startswith("op 3")),
         ({"search": "ss2"}, lambda one: one.name.endswith("ß2")),
-        ({"search": "said 5"}, lambda one: one.message == "said 5"),
+        ({"search": '"said 5"'}, lambda one: one.message == "said 5"),
         ({"where": ["k=v2"]}, lambda one: one.attributes["k"] == "v2"),
         ({"where": ["n=3", "k~[34]"]},
          lambda one: one.attributes["n"] == 3 and one.attributes["k"][1] in "34"),
