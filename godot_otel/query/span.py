@@ -17,9 +17,9 @@ SOURCE = "spans AS s LEFT JOIN scopes AS c ON c.id = s.scope_id"
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUSES = ("UNSET", "OK", "ERROR")
 ERROR = STATUSES.index("ERROR")
-SERVER, CLIENT, PRODUCER = (KINDS.index(name) for name in KINDS[2:5])
+SERVER, CLIENT, PRODUCER, CONSUMER = (KINDS.index(name) for name in KINDS[2:])
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SAID = ("error.type", "http.response.status_code", "http.status_code")
 
@@ -126,14 +126,14 @@ def named(names: tuple[str, ...], number: int) -> str:
 
 def nanoseconds(time: datetime, nanos: int = 0) -> int:
     """The nanoseconds since 1970 of a time and the digits that it cannot hold."""
-    return (time - _EPOCH) // _MICROSECOND * 1000 + nanos
+    return (time - EPOCH) // _MICROSECOND * 1000 + nanos
 
 
 def written(nanoseconds_: int) -> str:
     """Nanoseconds since 1970 as RFC 3339, with all nine digits."""
     micros, nanos = divmod(nanoseconds_, 1000)
     try:
-        return rfc3339(_EPOCH + micros * _MICROSECOND, nanos)
+        return rfc3339(EPOCH + micros * _MICROSECOND, nanos)
     except OverflowError:  # an event may say any time
         return str(nanoseconds_)
 

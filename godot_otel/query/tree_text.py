@@ -166,7 +166,7 @@ def headlines(
     said += [sanitize.line(one) for one in clocks[:_CLOCKS]]
     if len(clocks) > _CLOCKS:
         said.append(f"and {len(clocks) - _CLOCKS} clocks more")
-    return said + [_link(one) for one in linked[:MAX_LINKED]]
+    return said + [_link(one) for one in linked[: 2 * MAX_LINKED]]
 
 
 def _slowest(tree: Tree) -> list[str]:
@@ -183,7 +183,7 @@ def _slowest(tree: Tree) -> list[str]:
 
 
 def _link(one: Linked) -> str:
-    said = f"links to trace {one.trace_id}"
+    said = f"{'linked from' if one.incoming else 'links to'} trace {one.trace_id}"
     if one.links > 1:
         said += f" ×{one.links}"
     if one.root is None:

@@ -14,7 +14,7 @@ from fix_processes import application
 from mcp import Client
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from godot_otel import query
+from godot_otel import query, queue
 from godot_otel.access import SCOPES
 from godot_otel.mcp import server
 from godot_otel.mcp.authority import Authority
@@ -86,10 +86,11 @@ async def fill(dsn: str) -> None:
         else:
             said("shop", 40, 9, "checkout of cart %d done", number)
     entries = [entry(one, "production", "1.4.2", found) for one, found in lines.items()]
-    entries += [
-        fix_otlp_spans.entry(found, service=one, environment="production")
-        for one, found in spans.items()
-    ]
+    for one, done in spans.items():
+        sent = fix_otlp_spans.request(done, service=one, environment="production")
+        minted = queue.batch_id(int(NOON.timestamp() * 1000))
+        payload = sent.SerializeToString()
+        entries.append(queue.Entry(minted, b"traces", len(done), payload))
     await write(dsn, [entries], [NOON], NOON + timedelta(minutes=10))
 
 

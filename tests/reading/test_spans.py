@@ -131,6 +131,30 @@ async def test_a_trace_names_what_failed_and_has_its_lines_in_place(shop, made):
     assert answer["left_out"] == {"spans": 0, "lines": 0}
 
 
+async def test_producers_and_consumers_of_a_queue_name_each_other(stored, made):
+    told = [link(GOOD, "1" * 16)]
+    stored.add_spans(
+        Span("publish", GOOD, "1" * 16, at(10), 5, kind="producer"),
+        Span("consume", BATCH, "2" * 16, at(9), 7, service="worker", kind="consumer",
+             links=[*told, link(BAD)]),
+        Span("consume", BATCH, "3" * 16, at(8.5), 7, service="worker", kind="consumer",
+             links=told),
+        Span("consume", BAD, "2" * 16, at(9), 7, service="worker", kind="consumer",
+             status=2),
+    )  # fmt: skip # three traces
+    text = await ask(made, "logger_get_trace", trace_id=GOOD)
+    assert f"linked from trace {BATCH} ×2: worker: consume 7.0ms ok" in text
+    assert BAD not in text
+    text = await ask(made, "logger_get_trace", trace_id=BATCH)
+    assert f"links to trace {GOOD} ×2: shop: publish 5.0ms ok" in text
+    assert f"links to trace {BAD}: worker: consume 7.0ms ERROR" in text
+    answer = json.loads(
+        await ask(made, "logger_get_trace", trace_id=GOOD, format="json")
+    )
+    (one,) = answer["linked"]
+    assert (one["incoming"], one["own_span"], one["links"]) == (True, "1" * 16, 2)
+
+
 async def test_a_trace_nobody_sampled_is_called_so_and_not_lost(
     stored, store_dsn, made
 ):

@@ -91,7 +91,7 @@ _SCHEMAS: dict[str, Schema] = {
         links=_list({"type": "object"}), seq=_NUMBER,
     ),
     "Linked": _object(
-        trace_id=_TEXT, span_id=_TEXT, from_span=_TEXT, links=_NUMBER,
+        trace_id=_TEXT, span_id=_TEXT, own_span=_TEXT, links=_NUMBER, incoming=_FLAG,
         root={"anyOf": [_ref("Root"), {"type": "null"}]},
     ),
     "Side": _object(count=_NUMBER, errors=_NUMBER, duration_ms=_MS),
