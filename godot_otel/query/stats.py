@@ -147,11 +147,11 @@ async def stats(
     """
     by_level = group_by.strip() in ("", "level")
     group_by = group_by.strip() or "service"
-    assert filters.since is not None
     if group_by == "operation":
         check_operations(filters, bucket, fields)
-        return await _operations(reader, filters, filters.since)
+        return await _operations(reader, filters)
     _check(filters, group_by, fields)
+    assert filters.since is not None
     since, end = filters.since, filters.until or datetime.now(UTC)
     wide = width(bucket, since, end) if bucket.strip() else None
     async with reader.connection() as connection:
@@ -195,8 +195,9 @@ async def stats(
     )
 
 
-async def _operations(reader: Reader, filters: Filters, since: datetime) -> Stats:
-    since = since.replace(second=0, microsecond=0)
+async def _operations(reader: Reader, filters: Filters) -> Stats:
+    assert filters.since is not None
+    since = filters.since.replace(second=0, microsecond=0)
     async with reader.connection() as connection:
         found = await operations(connection, filters, since, filters.until)
         facts = await ingest(reader, connection, since)
