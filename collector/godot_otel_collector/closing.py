@@ -53,6 +53,7 @@ class Closing:
             async with breathe():
                 values: dict[str, Any] = {"since": since, "until": until}
                 await _compact(connection, "compact_counts", values)
+                await _compact(connection, "compact_operations", values)
         for from_id, to_id in _ids():
             async with breathe():
                 values = {"from_id": from_id, "to_id": to_id}
