@@ -17,7 +17,7 @@ COLUMNS = (
 )
 
 
-_UNTOLD = ("code.", "thread.", "log.record.template")
+_UNTOLD = ("code.", "thread.", "log.record.template", "godot.span_event")
 _STACKS = ("exception.stacktrace", "code.stacktrace")
 
 
@@ -65,9 +65,11 @@ class Line:
 
     @property
     def failure(self) -> str:
-        """The exception's type and message; empty without one."""
-        said = [self._text("exception.type"), self._text("exception.message")]
-        return ": ".join(filter(None, said))
+        """The exception's type and message; empty without one, or where they are all
+        that the line says."""
+        parts = [self._text("exception.type"), self._text("exception.message")]
+        said = ": ".join(filter(None, parts))
+        return "" if said == self.body else said
 
     @property
     def stack(self) -> str:

@@ -103,10 +103,9 @@ def _line(row: Row, line: Line, first_ns: int, max_chars: int) -> Cells:
     says = [] if owner and owner.service == line.service else [name(line.service)]
     says += [name(line.logger) if line.logger else "-", f"#{line.seq}"]
     told = line.told
-    told.pop("godot.span_event", None)
     attributes = json.dumps(sanitize.value(told), ensure_ascii=False) if told else ""
     for text in (line.body, line.failure, attributes):
-        if text and text != says[-1]:
+        if text:
             says.append(sanitize.shorten(sanitize.line(text), max_chars))
     if line.span_id and not owner and not row.above:
         says.append(f"(span {line.span_id} not here)")
