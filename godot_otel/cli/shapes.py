@@ -25,8 +25,8 @@ from godot_otel.query import (
     Traces,
     nanoseconds,
 )
-from godot_otel.query.compare import Operation
 from godot_otel.query.counts import Count
+from godot_otel.query.difference import Operation
 from godot_otel.query.fields import Fields
 from godot_otel.query.histogram import Histogram, read
 from godot_otel.query.operations import OperationCount

@@ -7,7 +7,8 @@ it. Every answer says its window, whether it was cut, how to go on, and how fres
 from __future__ import annotations
 
 from godot_otel.query.around import around, part_cursor, part_offset
-from godot_otel.query.compare import Difference, Differs, Kind, compare
+from godot_otel.query.compare import compare
+from godot_otel.query.difference import Difference, Differs, Kind
 from godot_otel.query.failing import failing
 from godot_otel.query.filters import (
     LEVELS,
