@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from fix_lines import Row
-from fix_mcp import OneCall, ask, refusal
+from fix_mcp import OneCall, ask, client, refusal
 from fix_spans import Span, Spans, link
 
 from godot_otel import query
@@ -373,7 +373,7 @@ async def test_operations_are_counted_with_errors_and_percentiles(
             )
 
 
-async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, made):
+async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, store_dsn):
     spans = [Span("root", GOOD, "f" * 16, at(10), 3000, kind="server")]
     spans += [
         Span(f"op {n % 400}", GOOD, f"{n:016x}", at(10, n), 1 + n % 9,
@@ -388,10 +388,11 @@ async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, made):
               span_id=f"{n:016x}") for n in range(1, 400))
     )  # fmt: skip # one a span
     took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        text = await ask(made, "logger_get_trace", trace_id=GOOD, limit=1000)
-        took.append(time.perf_counter() - began)
+    async with client("memory", "auto", store_dsn) as made:
+        for _ in range(5):
+            began = time.perf_counter()
+            text = await ask(made, "logger_get_trace", trace_id=GOOD, limit=1000)
+            took.append(time.perf_counter() - began)
     assert len(text) <= 40_000
     shown, left = map(
         int, re.search(r"spans 2000 \((\d+) shown, (\d+) left out\)", text).groups()
@@ -400,4 +401,4 @@ async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, made):
     assert "fails in shop: op 300: ValueError: deep inside" in text
     assert text.count("ERROR: ValueError: deep inside") == 1
     print(f"2,000 spans: {min(took) * 1000:.0f} ms")
-    assert min(took) < 1.0  # 0.1 s alone; with a connection, and others at work
+    assert min(took) < 0.3  # a tenth of a second where nobody else is at work

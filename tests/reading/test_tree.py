@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from godot_otel import query
 from godot_otel.mcp.render_tree import tree_json, tree_text
+from godot_otel.query.failing import reason
 from godot_otel.query.linked import Linked
 from godot_otel.query.skew import skews
 from godot_otel.query.span import KINDS, took
@@ -276,6 +277,16 @@ def test_the_row_that_failed_others_is_found_whatever_was_tried_before():
     assert node.span.name == "deep"
     assert query.failing(query.build(tried[4:5], [])) is None
     assert query.failing(query.build(tried[1:2], [])).span.name == "try"
+    refused = [
+        span(1, None, 0, 100, "a root", "server", "502"),
+        span(2, 1, 1, 90, "a call", "client", "402"),
+        span(3, 2, 2, 80, "b charge", "server"),  # a refusal is no failure of a server
+        span(4, 3, 3, 10, "b ask"),
+    ]
+    said = [line(3, 50, "b card declined", 17), line(4, 5, "b asking")]
+    node = query.failing(query.build(refused, said))
+    assert (node.span.name, reason(node)) == ("charge", "card declined")
+    assert query.failing(query.build(refused[2:], said)) is None
 
 
 def test_clocks_are_doubted_only_where_spans_cannot_be_so():
