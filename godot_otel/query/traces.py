@@ -100,7 +100,9 @@ async def traces(
         facts = await ingest(reader, connection, since)
         notes = []
         if not found.keys and after is None and found.edge is None:
-            notes = await why_empty(connection, filters, since, until, facts)
+            notes = await why_empty(
+                connection, filters, since, until, facts, spans=True
+            )
     if found.edge and sort != "recent":
         since = found.edge  # the pages that follow rank the same traces
     at = found.next(limit, ranked=sort != "recent")

@@ -304,6 +304,8 @@ async def test_a_row_of_a_list_has_its_operation_and_numbers(shop, reader, made)
         await query.traces(
             reader, query.parse(operation="POST"), cursor=page.next_cursor
         )
+    page = await query.traces(reader, query.parse(operation="POTS*"))
+    assert page.notes == ["filtered away: the window has 8 spans without them"]
     shop.add_spans(Span("late", "e" * 32, "2" * 16, at(1), 5, "1" * 16))
     page = await query.traces(reader, query.parse(operation="late"))
     assert (page.traces[0].root.name, page.traces[0].root.arrived) == ("late", False)
