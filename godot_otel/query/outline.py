@@ -170,6 +170,8 @@ def _rows(roots: list[Node], loose: list[Line]) -> tuple[list[Row], list[Row]]:
 
 def _below(above: Row | None, nodes: list[Node], lines: list[Line]) -> list[Row]:
     """Rows of one parent in the order of time."""
+    if not nodes and not lines:
+        return []
     depth = above.depth + 1 if above else 0
     like: dict[tuple[object, ...], list[Node]] = {}
     for node in nodes:

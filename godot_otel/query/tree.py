@@ -178,6 +178,10 @@ def _place_lines(lines: list[Line], by_id: dict[str, list[Node]]) -> list[Line]:
 
 def _sum_up(node: Node) -> None:
     """Count what is below a node whose children are summed up already."""
+    if node.span and not node.children and not node.lines:  # most of them
+        node.spans, node.failed = 1, int(node.span.failed)
+        node.self_ns = node.duration_ns
+        return
     own = node.span is not None
     node.children.sort(key=lambda one: one.start_ns)
     node.spans = own + sum(one.spans for one in node.children)

@@ -389,12 +389,13 @@ async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, store_dsn)
         *(Row(f"line {n}", at(10, n), service="shop", trace_id=GOOD,
               span_id=f"{n:016x}") for n in range(1, 400))
     )  # fmt: skip # one a span
-    took = []
+    took, worked = [], []
     async with client("memory", "auto", store_dsn) as made:
         for _ in range(5):
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             text = await ask(made, "logger_get_trace", trace_id=GOOD, limit=1000)
             took.append(time.perf_counter() - began)
+            worked.append(time.process_time() - busy)
     assert len(text) <= 40_000
     shown, left = map(
         int, re.search(r"spans 2000 \((\d+) shown, (\d+) left out\)", text).groups()
@@ -402,5 +403,5 @@ async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, store_dsn)
     assert shown + left == 2000
     assert "fails in shop: op 300: ValueError: deep inside" in text
     assert text.count("ERROR: ValueError: deep inside") == 1
-    print(f"2,000 spans: {min(took) * 1000:.0f} ms")
-    assert min(took) < 0.3  # a tenth of a second where nobody else is at work
+    print(f"2,000 spans: {min(took) * 1000:.0f} ms, {min(worked) * 1000:.0f} of CPU")
+    assert min(worked) < 0.1  # client, server and the way between them together
