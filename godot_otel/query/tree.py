@@ -180,7 +180,7 @@ def _sum_up(node: Node) -> None:
     """Count what is below a node whose children are summed up already."""
     if node.span and not node.children and not node.lines:  # most of them
         node.spans, node.failed = 1, int(node.span.failed)
-        node.self_ns = node.duration_ns
+        node.self_ns = max(0, node.duration_ns)
         return
     own = node.span is not None
     node.children.sort(key=lambda one: one.start_ns)
@@ -207,4 +207,4 @@ def _alone(node: Node) -> int:
         start = min(max(child.start_ns, covered), node.end_ns)
         left += start - covered
         covered = max(covered, min(child.end_ns, node.end_ns))
-    return left + node.end_ns - covered
+    return max(0, left + node.end_ns - covered)
