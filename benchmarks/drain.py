@@ -3,7 +3,10 @@
 Raw COPY: the same rows preformatted, one connection, the same parent and indexes, the
 same rows a transaction. Runs alternate; medians count.
 
-    python benchmarks/drain.py [--records 200000] [--runs 5] [--json]
+    python benchmarks/drain.py [--spans] [--records 200000] [--runs 5] [--json]
+
+With ``--spans``: spans as instrumentations make them, of HTTP servers and clients and
+of databases, one in a hundred with an exception.
 """
 
 from __future__ import annotations
@@ -12,25 +15,37 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Iterator
 
+import generator
 import psycopg
-from generator import batches
+import span_generator
 from servers import Servers, servers
 
 from godot_otel import queue
-from godot_otel_collector.decode import COLUMNS, Decoder
-from godot_otel_collector.group import HEADER, TRAILER, Packed
+from godot_otel_collector import log_records, span_records
+from godot_otel_collector.chunks import Packed
+from godot_otel_collector.copying import HEADER, TRAILER
+from godot_otel_collector.decode import Decoder
 from godot_otel_collector.partitions import Partitions
 
+TABLES = {"logs": log_records.COLUMNS, "spans": span_records.COLUMNS}
 
-def drain(bench: Servers, records: int) -> float:
+
+def batches(table: str, records: int) -> Iterator[queue.Entry]:
+    """The entries of either signal."""
+    made = generator.batches if table == "logs" else span_generator.batches
+    return made(records)
+
+
+def drain(bench: Servers, table: str, records: int) -> float:
     """Fill the queue, then time a collector from ready to the last acknowledgement."""
     import redis
 
     dsn = bench.new_store()
     client = redis.Redis.from_url(bench.valkey.url)
     producer = queue.Producer(bench.valkey.url, socket_timeout=30)
-    for entry in batches(records):
+    for entry in batches(table, records):
         producer.admit(entry)
     with bench.collector(dsn):
         start = time.perf_counter()
@@ -40,12 +55,12 @@ def drain(bench: Servers, records: int) -> float:
     producer.close()
     client.close()
     with psycopg.connect(dsn) as connection:
-        found = connection.execute("SELECT count(*) FROM logs").fetchone()
+        found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     assert found == (records,), found
     return records / seconds
 
 
-def raw_copy(bench: Servers, records: int) -> float:
+def raw_copy(bench: Servers, table: str, records: int) -> float:
     """COPY the same rows, packed beforehand, 20,000 a transaction."""
     import asyncio
 
@@ -54,10 +69,10 @@ def raw_copy(bench: Servers, records: int) -> float:
     decoder = Decoder(retention_days=7)
     stream_id = b"%d-0" % (time.time_ns() // 1_000_000)
     rows: list[bytes] = []
-    for entry in batches(records):
+    for entry in batches(table, records):
         fields = entry.fields()
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
-        rows += decoder.decode((stream_id, pairs)).rows.packed
+        rows += decoder.decode((stream_id, pairs)).received.packed
     packed = [
         [
             bytes(Packed(rows[i : min(i + 1024, start + 20_000)]).numbered(i))
@@ -65,7 +80,7 @@ def raw_copy(bench: Servers, records: int) -> float:
         ]
         for start in range(0, len(rows), 20_000)
     ]
-    statement = f"COPY logs ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    statement = f"COPY {table} ({TABLES[table]}) FROM STDIN (FORMAT BINARY)"
     with psycopg.connect(dsn, autocommit=True) as connection:
         start = time.perf_counter()
         for pieces in packed:
@@ -81,14 +96,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--spans", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    table = "spans" if options.spans else "logs"
     ours: list[float] = []
     raw: list[float] = []
     with servers() as bench:
         for run in range(options.runs):
-            ours.append(drain(bench, options.records))
-            raw.append(raw_copy(bench, options.records))
+            ours.append(drain(bench, table, options.records))
+            raw.append(raw_copy(bench, table, options.records))
             if not options.json:
                 print(f"run {run + 1}: collector {ours[-1]:,.0f} rows/s,"
                       f" raw COPY {raw[-1]:,.0f} rows/s", flush=True)  # fmt: skip

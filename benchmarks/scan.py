@@ -20,7 +20,7 @@ import psycopg
 from servers import Servers, servers
 
 from godot_otel import query
-from godot_otel_collector.decode import COLUMNS
+from godot_otel_collector.log_records import COLUMNS
 
 COPIES = 5
 ASKED = {

@@ -150,8 +150,9 @@ async def migrate(
         if not dry_run:
             for migration in pending:
                 await _apply(connection, migration)
-            await _grant(connection)
-            await connection.execute(cast(Any, sql.query("raise_xid_base")))
+            if newest is None:
+                await _grant(connection)
+            await raise_xid_base(connection)
             if retention_days is not None or partition is not None:
                 await _keep(connection, retention_days, partition or "auto")
             await connection.execute(
@@ -232,6 +233,16 @@ async def _apply(connection: Connection, migration: sql.Migration) -> None:
             " VALUES (%s, %s, %s)",
             [migration.number, migration.name, migration.checksum],
         )
+
+
+async def raise_xid_base(connection: Connection) -> None:
+    """Let the next seq be above every one that is stored."""
+    statement = compose.SQL(cast(Any, sql.query("raise_xid_base")))
+    for table in ("word_filters", "span_filters"):
+        found = await connection.execute("SELECT to_regclass(%s)", [table])
+        if await found.fetchone() != (None,):  # the schema of an older backup has fewer
+            filters = compose.Identifier(table)
+            await connection.execute(statement.format(filters=filters))
 
 
 async def _grant(connection: Connection) -> None:

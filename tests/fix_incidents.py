@@ -69,6 +69,8 @@ class Line:
     values: Values
     trace_id: bytes
     attributes: dict[str, str]
+    span_id: bytes = b""
+    """Empty: one for all services of its trace."""
 
 
 @dataclass
@@ -214,7 +216,7 @@ def entry(
         record.severity_text = {9: "INFO", 13: "WARN", 17: "ERROR"}[line.severity]
         record.body.string_value = line.template % line.values
         record.trace_id = line.trace_id
-        record.span_id = line.trace_id[:8]
+        record.span_id = line.span_id or line.trace_id[:8]
         record.flags = 1
         for key, value in line.attributes.items():
             record.attributes.add(key=key).value.string_value = value

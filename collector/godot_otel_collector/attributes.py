@@ -16,7 +16,8 @@ from godot_otel_collector.templates import GIVEN, LINE, PATH
 from godot_otel_collector.values import cut_value, dumps, json_value, text
 
 TRUNCATED = "log.truncated_bytes"
-_SPECIAL = GIVEN | words.EXCEPTION | {TRUNCATED, PATH, LINE}
+SPAN_TRUNCATED = "span.truncated_bytes"
+_SPECIAL = GIVEN | words.EXCEPTION | {TRUNCATED, SPAN_TRUNCATED, PATH, LINE}
 _CACHED_BYTES = 512  # longer ones hardly repeat
 _CACHED = 100_000
 # Tags of an AnyValue's fields.

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+LOGS, TRACES = "logs", "traces"
+"""The signals; their names are those of the wire contract."""
 
 Origin = tuple[str, str]
 """Service and environment of a row."""
 
 
-Row = tuple[int, bytes, bytes | None, Origin, int, int, bytes, bytes, int]
-"""One row of ``Rows``, its aspects in their order."""
-
-
 @dataclass(slots=True)
-class Rows:
+class _Columns:
     """Records ready for COPY, column by column: a list an aspect, a place a row.
 
     Lists of plain values, because an object a row would cost more than the row.
@@ -25,10 +24,7 @@ class Rows:
     """Microseconds since 1970."""
     packed: list[bytes] = field(default_factory=list)
     """Every column in COPY's binary form, seq being 0."""
-    traces: list[bytes | None] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
-    severities: list[int] = field(default_factory=list)
-    templates: list[int] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     """What a search looks in, as UTF-8."""
     pairs: list[bytes] = field(default_factory=list)
@@ -37,26 +33,63 @@ class Rows:
     """Place of the record in its batch."""
 
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> Rows:
-        """Make columns of rows."""
+    def of(cls, rows: Iterable[tuple[Any, ...]]) -> Self:
+        """Make columns of rows, which have the aspects in their order."""
         columns: Iterable[Any] = map(list, zip(*rows, strict=True))
         return cls(*columns)
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def extend(self, other: Rows) -> None:
+    def extend(self, other: Self) -> None:
         """Append the rows of *other*."""
         for mine, theirs in zip(self._columns(), other._columns(), strict=True):
             mine.extend(theirs)
 
-    def take(self, places: Iterable[int]) -> Rows:
+    def take(self, places: Iterable[int]) -> Self:
         """The rows at *places*, in that order."""
         chosen = list(places)
-        return Rows(*([column[i] for i in chosen] for column in self._columns()))
+        columns = ([column[i] for i in chosen] for column in self._columns())
+        return type(self)(*columns)
+
+    def without(self, ordinals: Collection[int]) -> Self:
+        """The rows that are of none of these records."""
+        places = enumerate(self.ordinals)
+        return self.take(at for at, ordinal in places if ordinal not in ordinals)
 
     def _columns(self) -> list[list[Any]]:
-        return [getattr(self, name) for name in self.__slots__]
+        return [getattr(self, one.name) for one in fields(self)]
+
+
+Row = tuple[int, bytes, Origin, bytes, bytes, int, bytes | None, int, int]
+"""One row of ``Rows``, its aspects in their order."""
+
+
+@dataclass(slots=True)
+class Rows(_Columns):
+    """Rows of ``logs``."""
+
+    traces: list[bytes | None] = field(default_factory=list)
+    severities: list[int] = field(default_factory=list)
+    templates: list[int] = field(default_factory=list)
+
+
+SpanRow = tuple[int, bytes, Origin, bytes, bytes, int, bytes, int, int, bool, bytes]
+"""One row of ``SpanRows``, its aspects in their order."""
+
+
+@dataclass(slots=True)
+class SpanRows(_Columns):
+    """Rows of ``spans``; their time is the start."""
+
+    traces: list[bytes] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    """Microseconds since 1970."""
+    durations: list[int] = field(default_factory=list)
+    """Nanoseconds."""
+    errors: list[bool] = field(default_factory=list)
+    operations: list[bytes] = field(default_factory=list)
+    """Kind, environment, service and name of ``operation_counts`` in COPY's form."""
 
 
 @dataclass(slots=True)
@@ -86,9 +119,12 @@ class Batch:
     outside: bool = False
     """The id is outside the ledger's range: it can be no more than a dead letter."""
     rows: Rows = field(default_factory=Rows)
-    """Empty once they are packed; ``Decoder.fill`` makes them again."""
+    """Empty once they are packed; ``Decoder.fill`` makes them again. Of a batch of
+    spans: the exceptions that they tell of."""
+    spans: SpanRows = field(default_factory=SpanRows)
+    """As *rows*."""
     stored: int = 0
-    """How many rows are packed."""
+    """How many records are packed."""
     services: dict[str, int] = field(default_factory=dict)
     """How many of them are of which service."""
     known: bool = False
@@ -99,3 +135,12 @@ class Batch:
     templates: dict[int, tuple[str, str]] = field(default_factory=dict)
     template_ids: list[int] = field(default_factory=list)
     """Those of the rows, for when they are made again: by then more may be learnt."""
+
+    @property
+    def received(self) -> SpanRows | Rows:
+        """The rows of the records themselves, by the signal."""
+        return self.spans if self.signal == TRACES else self.rows
+
+    def clear_rows(self) -> None:
+        """Let go of the rows."""
+        self.rows, self.spans = Rows(), SpanRows()

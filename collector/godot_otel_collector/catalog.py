@@ -18,10 +18,17 @@ from godot_otel import sql, store
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 LEDGER_DAYS = 30
-# parent -> the column it is partitioned by. Those in TIMED share their bounds, and logs
-# comes last: where its partition exists, a crash has left out none of the others.
+# parent -> the column it is partitioned by. Those in TIMED share their bounds, those of
+# logs; rows come after what finds them: nobody may see them without it.
 DAILY = {"batches": "batch_id", "trace_index": "first"}
-TIMED = {"word_filters": "time_first", "log_counts": "minute", "logs": "time"}
+TIMED = {
+    "span_filters": "time_first",
+    "operation_counts": "minute",
+    "spans": "time",
+    "word_filters": "time_first",
+    "log_counts": "minute",
+    "logs": "time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,13 @@ class Calendar:
         if at < 0 or moment >= self._uppers[at]:
             return moment // HOUR * HOUR
         return self._lowers[at]
+
+    def bounds(self, moment: int) -> tuple[int, int] | None:
+        """The bounds of the partition that holds *moment*, where there is one."""
+        if not self.covers(moment):
+            return None
+        at = bisect.bisect_right(self._lowers, moment) - 1
+        return self._lowers[at], self._uppers[at]
 
     def gap(self, moment: int, width: int) -> tuple[int, int]:
         """The bounds of a new partition for *moment*, clear of the existing ones."""
@@ -121,8 +135,7 @@ class Catalog:
     def leaving(self) -> list[Partition]:
         """Partitions on their way out, in the order in which they must go.
 
-        The reverse of that in which they are made: nobody may see a partition of logs
-        without its filters.
+        The reverse of that in which they are made.
         """
         order = [*reversed(TIMED), *reversed(DAILY)]
         found = (one for one in self._partitions if not one.usable)
@@ -130,12 +143,13 @@ class Catalog:
 
 
 async def read(connection: store.Connection) -> Catalog:
-    """Read what the store says of its partitions."""
+    """Read what the store says of its partitions; a newer release may have others."""
     row = await store.one(connection, "SELECT * FROM settings")
     width = HOUR if row["partition_width"] == "hour" else DAY
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(cast(Any, sql.query("partition_bounds")))
-        partitions = [Partition(**row) for row in await cursor.fetchall()]
+        found = [Partition(**row) for row in await cursor.fetchall()]
+    partitions = [one for one in found if one.parent in TIMED | DAILY]
     return Catalog(Rules(row["retention_days"], width), partitions)
 
 

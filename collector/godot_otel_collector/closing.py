@@ -53,6 +53,7 @@ class Closing:
             async with breathe():
                 values: dict[str, Any] = {"since": since, "until": until}
                 await _compact(connection, "compact_counts", values)
+                await _compact(connection, "compact_operations", values)
         for from_id, to_id in _ids():
             async with breathe():
                 values = {"from_id": from_id, "to_id": to_id}
@@ -91,7 +92,8 @@ async def _beside(
 ) -> list[str]:
     """The partitions of the same time that belong to one of logs."""
     cursor = await connection.execute(
-        "SELECT name FROM partitions WHERE parent IN ('word_filters', 'log_counts')"
+        "SELECT name FROM partitions"
+        " WHERE parent NOT IN ('logs', 'batches', 'trace_index')"
         " AND lower >= %s AND upper <= %s AND dropped_at IS NULL",
         [lower, upper],
     )

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, cast
 
 import psycopg
 
 from godot_otel import fault, store
-from godot_otel_collector.batch import Rows
+from godot_otel_collector import log_records, span_records
+from godot_otel_collector.batch import Batch, Rows, SpanRows
 from godot_otel_collector.catalog import HOUR
-from godot_otel_collector.decode import COLUMNS
-from godot_otel_collector.group import HEADER, TRAILER, Group, Packed
+from godot_otel_collector.chunks import Chunk, Packed
+from godot_otel_collector.group import Group
 
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
 _FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
-_TRACE_COLUMNS = "first, last, trace_id, lines, errors, service"
+_TRACE_COLUMNS = "first, last, trace_id, lines, errors, spans, span_errors, service"
 _COUNT_COLUMNS = "minute, first, last, template_id, n, severity, environment, service"
+_OPERATION_COLUMNS = (
+    "minute, n, errors, duration_ns, bucket, kind, environment, service, name"
+)
 _LATE = 5 * 60_000_000  # microseconds
-
 
 Family = Literal["data", "partition", "schema", "infrastructure"]
 
@@ -39,14 +44,23 @@ def family(error: psycopg.Error) -> Family:
 
 async def copy_group(connection: store.Connection, group: Group, seq: int) -> None:
     """Write a group's rows, filters and counts; *seq* is that of its first row."""
-    chunks = group.chunks
-    if not chunks:
-        return
-    await _copy(connection, "logs", COLUMNS, (chunk.rows(seq) for chunk in chunks))
-    filters = (chunk.filter(seq) for chunk in chunks)
-    await _copy(connection, "word_filters", _FILTER_COLUMNS, filters)
-    await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
-    await _note_late(connection, group.hours())
+
+    def rows(chunks: list[Chunk]) -> Iterator[bytearray]:
+        return (chunk.rows(seq) for chunk in chunks)
+
+    def filters(chunks: list[Chunk]) -> Iterator[bytes]:
+        return (chunk.filter(seq) for chunk in chunks)
+
+    if lines := group.chunks:
+        await _copy(connection, "logs", log_records.COLUMNS, rows(lines))
+        await _copy(connection, "word_filters", _FILTER_COLUMNS, filters(lines))
+        await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
+        await _note_late(connection, group.hours())
+    if spans := group.spans:
+        await _copy(connection, "spans", span_records.COLUMNS, rows(spans))
+        await _copy(connection, "span_filters", _FILTER_COLUMNS, filters(spans))
+        counts = [group.operations]
+        await _copy(connection, "operation_counts", _OPERATION_COLUMNS, counts)
     if group.traces:
         await _copy(connection, "trace_index", _TRACE_COLUMNS, [group.traces])
 
@@ -82,23 +96,33 @@ async def _copy(
         await copy.write(TRAILER)
 
 
-async def refused(connection: store.Connection, rows: Rows) -> set[int]:
-    """Find the places of rows that Postgres refuses, changing nothing."""
+async def refused(connection: store.Connection, batch: Batch) -> set[int]:
+    """Find the records of which Postgres refuses a row, by ordinal; changes nothing.
+
+    A span is refused with what it tells of exceptions, and they with it.
+    """
+    bad = await _refused(connection, "logs", log_records.COLUMNS, batch.rows)
+    return bad | await _refused(connection, "spans", span_records.COLUMNS, batch.spans)
+
+
+async def _refused(
+    connection: store.Connection, table: str, columns: str, rows: Rows | SpanRows
+) -> set[int]:
     bad: set[int] = set()
     async with connection.transaction(force_rollback=True):
-        halves = [range(len(rows))]
+        halves = [range(len(rows))] if rows else []
         while halves:
             part = halves.pop()
             try:
                 async with connection.transaction():
                     packed = Packed(rows.packed[part.start : part.stop])
-                    await _copy(connection, "logs", COLUMNS, [packed.numbered(0)])
+                    await _copy(connection, table, columns, [packed.numbered(0)])
             except psycopg.Error as error:
                 if family(error) != "data":
                     raise
                 if len(part) == 1:
-                    bad.update(part)
-                elif part:
+                    bad.add(rows.ordinals[part.start])
+                else:
                     middle = len(part) // 2
                     halves += (part[:middle], part[middle:])
     return bad

@@ -10,12 +10,13 @@ import orjson
 
 from godot_otel import queue
 from godot_otel.errors import GodotError, PermanentError
-from godot_otel_collector.batch import Batch, DeadLetter
+from godot_otel_collector.batch import LOGS, TRACES, Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
 from godot_otel_collector.values import clean
 
 COUNTS = ("emitted", "spooled")
 _MAX_SOURCE_BYTES = 8192
+_SIGNALS = {name.encode(): name for name in (LOGS, TRACES)}
 
 
 class UnknownContractError(GodotError):
@@ -47,9 +48,9 @@ def envelope(delivery: queue.Delivered) -> Batch:
         records, home, reason = 0, 0, "no entry of this contract"
     signal = fields.get(b"signal", b"")
     encoding = fields.get(b"encoding", b"")
-    if not reason and (signal != b"logs" or encoding not in queue.ENCODINGS):
+    if not reason and (signal not in _SIGNALS or encoding not in queue.ENCODINGS):
         raise UnknownContractError
-    kind = "unknown" if reason else signal.decode()
+    kind = "unknown" if reason else _SIGNALS[signal]
     batch = Batch(stream_id, len(raw), records, identity.bytes, home, kind, {}, raw)
     if reason:
         batch.dead = [DeadLetter(-1, reason, whole)]

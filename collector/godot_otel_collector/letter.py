@@ -11,15 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import (
-    AnyValue,
-    InstrumentationScope,
-    KeyValue,
-)
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from godot_otel_collector.values import json_object, json_value
-from godot_otel_collector.wire import Group, Record, Request, Scope
+from godot_otel_collector import letter_records
+from godot_otel_collector.wire import Group, Record, Scope
 
 WHOLE = -1
 """The ordinal of a letter that is a whole batch."""
@@ -67,16 +61,16 @@ class Letter:
     def records(self) -> Iterator[dict[str, Any]]:
         """What of each record can be read; ``undecodable`` names what cannot."""
         for group, scope, record in self._parts():
-            yield _record(group, scope, record)
+            yield letter_records.shown(self.signal, group, scope, record)
 
     def _parts(self) -> Iterable[tuple[Group, Scope, Record]]:
         try:
-            request = Request.FromString(self.payload)
+            request = letter_records.requests(self.signal).FromString(self.payload)
         except DecodeError:
             return
-        for group in request.resource_logs:
-            for scope in group.scope_logs:
-                for record in scope.log_records:
+        for group in request.groups:
+            for scope in group.scopes:
+                for record in scope.records:
                     yield group, scope, record
 
     def as_json(self) -> dict[str, Any]:
@@ -99,42 +93,3 @@ class Letter:
             "records": list(itertools.islice(self.records(), most_records)),
             "payload": base64.b64encode(self.payload).decode(),
         }
-
-
-def _record(group: Group, scope: Scope, record: Record) -> dict[str, Any]:
-    broken: list[str] = []
-    resource = _parsed(Resource, group.resource, "resource", broken)
-    about = json_object(resource.attributes)
-    inner = _parsed(InstrumentationScope, scope.scope, "scope", broken)
-    pairs = [
-        _parsed(KeyValue, raw, f"attribute {place}", broken)
-        for place, raw in enumerate(record.attributes, 1)
-    ]
-    return {
-        "time": _time(record.time_unix_nano or record.observed_time_unix_nano),
-        "service": str(about.get("service.name", "")),
-        "severity": record.severity_number,
-        "logger": inner.name,
-        "body": json_value(_parsed(AnyValue, record.body, "body", broken)),
-        "trace_id": record.trace_id.hex() or None,
-        "span_id": record.span_id.hex() or None,
-        "attributes": json_object(pair for pair in pairs if pair.key),
-        "resource": about,
-        "undecodable": broken,
-    }
-
-
-def _parsed(message: Any, raw: bytes, name: str, broken: list[str]) -> Any:
-    """The message in *raw*, or an empty one with its name in *broken*."""
-    try:
-        return message.FromString(raw)
-    except (DecodeError, RecursionError):
-        broken.append(name)
-        return message()
-
-
-def _time(nanoseconds: int) -> str | None:
-    if not 0 < nanoseconds < 253_402_300_800 * 10**9:  # the year 10000
-        return None
-    whole, rest = divmod(nanoseconds, 10**9)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

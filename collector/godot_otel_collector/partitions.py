@@ -124,7 +124,10 @@ class Partitions:
         if taken.covers(moment):
             raise RetryableError(f"a partition of {parent} is being dropped")
         width = self.rules.width if parent in TIMED else DAY
-        await _attach(connection, parent, *taken.gap(moment, width))
+        # Tables that came with a later release join those of the time that are there.
+        beside = self._catalog.taken("logs").bounds(moment) if parent in TIMED else None
+        bounds = beside or taken.gap(moment, width)
+        await _attach(connection, parent, *bounds)
 
 
 async def _attach(

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from godot_otel import queue
-from godot_otel_collector.batch import Batch, DeadLetter, Rows
+from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.catalog import HOUR, LEDGER_DAYS, Calendar
-from godot_otel_collector.decode import DAY, Decoder
+from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import Group, prepare
+from godot_otel_collector.sharing import DAY
 
 
 @dataclass(slots=True)
@@ -61,13 +62,18 @@ class Preparer:
             check_ledger_range(batch)
             batches.append(batch)
         # Bounds are whole hours, whatever the widths: an hour has one partition.
-        hours = {hour for batch in batches for hour in _hours(batch.rows.times)}
+        hours = {
+            hour
+            for batch in batches
+            for rows in (batch.rows, batch.spans)
+            for hour in _hours(rows.times)
+        }
         found.moments = {hour * HOUR for hour in hours}
         found.ids = [batch.id for batch in batches if not batch.outside]
         if all(calendar.covers(moment) for moment in found.moments):
             found.group = prepare(batches, calendar)
             for batch in batches:  # packed in the group's chunks by now
-                batch.rows = Rows()
+                batch.clear_rows()
         return found
 
 
@@ -86,6 +92,6 @@ def check_ledger_range(batch: Batch) -> None:
     if not received - LEDGER_DAYS * DAY <= minted <= received + DAY:
         reason = "batch id is outside the ledger's range"
         batch.outside = True
-        batch.rows = Rows()
+        batch.clear_rows()
         # One without a payload brought counters alone: there is nothing to set aside.
         batch.dead = [DeadLetter(-1, reason, batch.payload)] if batch.payload else []

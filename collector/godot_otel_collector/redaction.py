@@ -7,28 +7,62 @@ OTLP by themselves. Which values are secrets is ``godot_otel.redact``'s to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from godot_otel.redact import REDACTED, Redactor
 
 
-def redact(request: ExportLogsServiceRequest, redactor: Redactor) -> None:
-    """Replace what is secret in resources, scopes, bodies and attributes.
+def redact(
+    request: ExportLogsServiceRequest | ExportTraceServiceRequest, redactor: Redactor
+) -> None:
+    """Replace what is secret in resources, scopes and records.
 
     Fields that no version known here has are dropped: nobody could look into them.
     """
     request.DiscardUnknownFields()
-    for group in request.resource_logs:
+    if isinstance(request, ExportLogsServiceRequest):
+        for logs in request.resource_logs:
+            _pairs(logs.resource.attributes, redactor)
+            for scope in logs.scope_logs:
+                _pairs(scope.scope.attributes, redactor)
+                for record in scope.log_records:
+                    _value(record.body, redactor)
+                    _pairs(record.attributes, redactor)
+        return
+    for group in request.resource_spans:
         _pairs(group.resource.attributes, redactor)
-        for scope in group.scope_logs:
-            _pairs(scope.scope.attributes, redactor)
-            for record in scope.log_records:
-                _value(record.body, redactor)
-                _pairs(record.attributes, redactor)
+        for inner in group.scope_spans:
+            _pairs(inner.scope.attributes, redactor)
+            for span in inner.spans:
+                _span(span, redactor)
+
+
+def _span(span: Span, redactor: Redactor) -> None:
+    _text(span, "name", redactor)
+    _pairs(span.attributes, redactor)
+    if span.status.message:  # reading it does not make one
+        _text(span.status, "message", redactor)
+    for event in span.events:
+        _text(event, "name", redactor)
+        _pairs(event.attributes, redactor)
+    for link in span.links:
+        _pairs(link.attributes, redactor)
+
+
+def _text(message: Any, field: str, redactor: Redactor) -> None:
+    text = getattr(message, field)
+    clean = redactor.text(text)
+    if clean is not text:
+        setattr(message, field, clean)
 
 
 def _pairs(
@@ -44,10 +78,7 @@ def _pairs(
 def _value(value: AnyValue, redactor: Redactor, *, nested: bool = False) -> None:
     kind = value.WhichOneof("value")
     if kind == "string_value":
-        text = value.string_value
-        clean = redactor.text(text)
-        if clean is not text:
-            value.string_value = clean
+        _text(value, "string_value", redactor)
     elif kind == "kvlist_value":
         _pairs(value.kvlist_value.values, redactor, nested=True)
     elif kind == "array_value":

@@ -7,30 +7,27 @@ from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
-from godot_otel_collector.wire import Group, Record, Request, Scope
+from godot_otel_collector.wire import Group, Scope, Whole
 
 
-def request(group: Group, scope: Scope, records: Iterable[Record]) -> bytes:
+def request(group: Group, scope: Scope, records: Iterable[bytes]) -> bytes:
     """Make a request that holds these records, with their resource and scope."""
-    message = Request()
-    one = message.resource_logs.add(resource=group.resource)
-    one.schema_url = group.schema_url
-    inner = one.scope_logs.add(scope=scope.scope)
-    inner.schema_url = scope.schema_url
-    inner.log_records.extend(records)
+    message = Whole()
+    one = message.groups.add(resource=group.resource, schema_url=group.schema_url)
+    one.scopes.add(scope=scope.scope, schema_url=scope.schema_url, records=records)
     return bytes(message.SerializeToString())
 
 
 def one(payload: bytes, ordinal: int) -> bytes:
     """Cut the record *ordinal* out of a request; the whole where there is none."""
     try:
-        message = Request.FromString(payload)
+        message = Whole.FromString(payload)
     except DecodeError:
         return payload
     found = (
         request(group, scope, [record])
-        for group in message.resource_logs
-        for scope in group.scope_logs
-        for record in scope.log_records
+        for group in message.groups
+        for scope in group.scopes
+        for record in scope.records
     )
     return next(itertools.islice(found, ordinal, None), payload)

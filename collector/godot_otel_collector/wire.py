@@ -1,10 +1,14 @@
-"""The OTLP logs request, parsed no deeper than decoding needs.
+"""The OTLP requests for logs and spans, parsed no deeper than decoding needs.
 
-These messages have the field numbers of opentelemetry/proto/logs/v1/logs.proto, but
-what decoding can copy or look up as a whole - strings, bodies, attributes, resources -
-is declared ``bytes``, which has the same encoding on the wire. So an attribute that was
-seen before is found by its bytes, a body is stored without being copied into a string
-and back, and a string that is no UTF-8 spoils itself alone, not the request.
+These messages have the field numbers of opentelemetry/proto/logs/v1/logs.proto and
+trace/v1/trace.proto, but what decoding can copy or look up as a whole - strings,
+bodies, attributes, resources - is declared ``bytes``, which has the same encoding on
+the wire. So an attribute that was seen before is found by its bytes, a body is stored
+without being copied into a string and back, and a string that is no UTF-8 spoils itself
+alone, not the request.
+
+Requests of both signals have one shape down to their records, whose fields have the
+same numbers in both, and here the same names.
 """
 
 from __future__ import annotations
@@ -17,18 +21,25 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 Messages: TypeAlias = dict[str, list[tuple[int, str, Any]]]
 """Message -> its fields: number, name, type; a trailing * means repeated."""
 
-_MESSAGES: Messages = {
-    "Request": [(1, "resource_logs*", "Group")],
-    "Group": [
-        (1, "resource", _FIELD.TYPE_BYTES),
-        (2, "scope_logs*", "Scope"),
-        (3, "schema_url", _FIELD.TYPE_BYTES),
-    ],
-    "Scope": [
-        (1, "scope", _FIELD.TYPE_BYTES),
-        (2, "log_records*", "Record"),
-        (3, "schema_url", _FIELD.TYPE_BYTES),
-    ],
+
+def _requests(record: Any) -> Messages:
+    return {
+        "Request": [(1, "groups*", "Group")],
+        "Group": [
+            (1, "resource", _FIELD.TYPE_BYTES),
+            (2, "scopes*", "Scope"),
+            (3, "schema_url", _FIELD.TYPE_BYTES),
+        ],
+        "Scope": [
+            (1, "scope", _FIELD.TYPE_BYTES),
+            (2, "records*", record),
+            (3, "schema_url", _FIELD.TYPE_BYTES),
+        ],
+    }
+
+
+_LOGS: Messages = {
+    **_requests("Record"),
     "Record": [
         (1, "time_unix_nano", _FIELD.TYPE_FIXED64),
         (2, "severity_number", _FIELD.TYPE_INT32),
@@ -41,6 +52,41 @@ _MESSAGES: Messages = {
         (10, "span_id", _FIELD.TYPE_BYTES),
         (11, "observed_time_unix_nano", _FIELD.TYPE_FIXED64),
         (12, "event_name", _FIELD.TYPE_BYTES),
+    ],
+}
+_SPANS: Messages = {
+    **_requests("Span"),
+    "Span": [
+        (1, "trace_id", _FIELD.TYPE_BYTES),
+        (2, "span_id", _FIELD.TYPE_BYTES),
+        (3, "trace_state", _FIELD.TYPE_BYTES),
+        (4, "parent_span_id", _FIELD.TYPE_BYTES),
+        (5, "name", _FIELD.TYPE_BYTES),
+        (6, "kind", _FIELD.TYPE_INT32),
+        (7, "start_time_unix_nano", _FIELD.TYPE_FIXED64),
+        (8, "end_time_unix_nano", _FIELD.TYPE_FIXED64),
+        (9, "attributes*", _FIELD.TYPE_BYTES),
+        (10, "dropped_attributes_count", _FIELD.TYPE_UINT32),
+        (11, "events*", "Event"),
+        (12, "dropped_events_count", _FIELD.TYPE_UINT32),
+        (13, "links*", "Link"),
+        (14, "dropped_links_count", _FIELD.TYPE_UINT32),
+        (15, "status", _FIELD.TYPE_BYTES),
+        (16, "flags", _FIELD.TYPE_FIXED32),
+    ],
+    "Event": [
+        (1, "time_unix_nano", _FIELD.TYPE_FIXED64),
+        (2, "name", _FIELD.TYPE_BYTES),
+        (3, "attributes*", _FIELD.TYPE_BYTES),
+        (4, "dropped_attributes_count", _FIELD.TYPE_UINT32),
+    ],
+    "Link": [
+        (1, "trace_id", _FIELD.TYPE_BYTES),
+        (2, "span_id", _FIELD.TYPE_BYTES),
+        (3, "trace_state", _FIELD.TYPE_BYTES),
+        (4, "attributes*", _FIELD.TYPE_BYTES),
+        (5, "dropped_attributes_count", _FIELD.TYPE_UINT32),
+        (6, "flags", _FIELD.TYPE_FIXED32),
     ],
 }
 
@@ -68,8 +114,17 @@ def declare(package: str, messages: Messages) -> Any:
 
 
 # Generated at import, so that types cannot be known to a checker.
-Request: Any = declare("godot_otel.lean", _MESSAGES)
-"""An ExportLogsServiceRequest; ``Request.FromString(payload)``."""
+LogsRequest: Any = declare("godot_otel.lean.logs", _LOGS)
+"""An ExportLogsServiceRequest; ``LogsRequest.FromString(payload)``."""
+SpansRequest: Any = declare("godot_otel.lean.spans", _SPANS)
+"""An ExportTraceServiceRequest."""
+Status: Any = declare(
+    "godot_otel.lean.status",
+    {"Status": [(2, "message", _FIELD.TYPE_BYTES), (3, "code", _FIELD.TYPE_INT32)]},
+)
+Whole: Any = declare("godot_otel.lean.whole", _requests(_FIELD.TYPE_BYTES))
+"""A request of either signal, its records unparsed."""
 Group: TypeAlias = Any
 Scope: TypeAlias = Any
 Record: TypeAlias = Any
+Span: TypeAlias = Any

@@ -20,7 +20,7 @@ import psycopg
 from godot_otel import fault, sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
-from godot_otel_collector.batch import Batch, DeadLetter, Rows
+from godot_otel_collector.batch import Batch, DeadLetter
 from godot_otel_collector.copying import copy_group, family, refused
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import progress
@@ -204,7 +204,7 @@ class Writer:
         decoder = Decoder(retention_days=self._partitions.rules.retention_days)
         decoder.floor = self._partitions.floor
         for batch in batches:
-            if batch.stored and not batch.rows:
+            if batch.stored and not batch.received:
                 decoder.fill(batch)
 
     async def _set_aside(self, group: Group, error: psycopg.Error) -> list[Group]:
@@ -218,7 +218,7 @@ class Writer:
         reason = f"refused by the store: {error.sqlstate or type(error).__name__}"
         await asyncio.to_thread(self._make_rows, group.batches)
         connection = await self._open()
-        bad = {b.stream_id: await refused(connection, b.rows) for b in group.batches}
+        bad = {b.stream_id: await refused(connection, b) for b in group.batches}
         whole, middle = not any(bad.values()), len(group.batches) // 2
         if whole and middle:
             halves = group.batches[:middle], group.batches[middle:]
@@ -226,16 +226,17 @@ class Writer:
         for batch in group.batches:
             if whole:
                 batch.dead = [DeadLetter(-1, reason, batch.payload)]
-                batch.rows, batch.source = Rows(), {}
+                batch.clear_rows()
+                batch.source = {}
                 batch.resources, batch.scopes, batch.templates = {}, {}, {}
                 continue
             gone = bad[batch.stream_id]
             batch.dead += [
                 DeadLetter(ordinal, reason, salvage.one(batch.payload, ordinal))
-                for ordinal in (batch.rows.ordinals[place] for place in sorted(gone))
+                for ordinal in sorted(gone)
             ]
-            kept = (place for place in range(len(batch.rows)) if place not in gone)
-            batch.rows = batch.rows.take(kept)
+            batch.rows = batch.rows.without(gone)
+            batch.spans = batch.spans.without(gone)
         found = sum(len(batch.dead) for batch in group.batches)
         log.warning(
             "%d dead letters: %s", found, reason, extra={"action": "dead_lettered"}

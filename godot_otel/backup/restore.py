@@ -116,7 +116,7 @@ async def _fill(
             await _attach(connection, table)
         await _copy(connection, archive, table)
         step(f"table {place:,} of {len(known):,}")
-    await connection.execute(cast(Any, sql.query("raise_xid_base")))
+    await store.raise_xid_base(connection)
 
 
 async def _refuse_collectors(connection: store.Connection) -> None:

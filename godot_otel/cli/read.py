@@ -6,6 +6,7 @@ goes to stderr, so that a pipe gets rows alone.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from godot_otel import query as store_query
-from godot_otel.cli import show, show_counts, source
+from godot_otel.cli import show, show_counts, show_tree, source
 from godot_otel.cli.filters import filters, form, of_trace, window
 from godot_otel.cli.source import Source
 from godot_otel.query import Filters, Line
@@ -75,12 +76,19 @@ async def _lines(
 @click.command()
 @click.argument("trace_id", default="", metavar="[ID]")
 @click.option("--last", is_flag=True, help="The trace that wrote last.")
-@click.option("--error", is_flag=True, help="With --last: that wrote an error.")
+@click.option("--error", is_flag=True, help="With --last: that failed.")
+@click.option("--span", "span_id", default="", help="Only this span and those below.")
+@click.option("--compare", default="", metavar="ID", help="What differs from it.")
+@click.option(
+    "--limit", default=400, show_default=True, type=click.IntRange(min=1),
+    help="Rows of a tree; errors and what was slow come first.",
+)  # fmt: skip # one option
 @form
 def trace(
-    trace_id: str, last: bool, error: bool, as_json: bool, data_dir: Path | None
-) -> None:
-    """Show the lines of one trace, of all services, in time order."""
+    trace_id: str, last: bool, error: bool, span_id: str, compare: str, limit: int,
+    as_json: bool, data_dir: Path | None,
+) -> None:  # fmt: skip # one line a kind
+    """Show one trace: the spans of all services as a tree, with their lines."""
     if bool(trace_id) == last or (error and not last):
         raise store_query.FilterError(
             "name one trace id, or --last, or --last with --error"
@@ -105,18 +113,45 @@ def trace(
         lines, page = await _lines(there, whole, _TRACE_MAX_LINES, "oldest")
         return found, lines, page
 
+    if compare:
+        _compare(data_dir, trace_id, compare, last=last, error=error, as_json=as_json)
+        return
     found, lines, page = source.ask(data_dir, ask)
     if found is None or found.trace is None or page is None:
         show.say(*(page.notes if page else ["no trace is stored yet"]))
         sys.exit(1)
-    show.trace(found.trace, lines, as_json=as_json)
-    show.say(show.fresh(page.ingest))
+    if found.spans:
+        show_tree.tree(found, lines, span_id=span_id, limit=limit, as_json=as_json)
+    else:
+        show.trace(found.trace, lines, as_json=as_json)
+    show.say(*found.page.notes, show.fresh(page.ingest))
     if len(lines) < found.trace.lines:
         show.say(f"{len(lines)} of {found.trace.lines} lines shown")
 
 
+def _compare(
+    data_dir: Path | None, trace_id: str, other: str, *, last: bool, error: bool,
+    as_json: bool,
+) -> None:  # fmt: skip # as few lines
+    store_query.parse(trace_id=other)
+
+    async def ask(there: Source) -> store_query.Difference | None:
+        newest = await there.last_trace(errors=error) if last else None
+        wanted = newest.id if newest else trace_id
+        if not wanted:
+            return None
+        return await there.compare(store_query.parse(trace_id=wanted), other)
+
+    found = source.ask(data_dir, ask)
+    if found is None:
+        show.say("no trace is stored yet")
+        sys.exit(1)
+    show_tree.difference(found, as_json=as_json)
+
+
 @click.command()
 @filters
+@click.option("--operation", default="", help="Name of a span; * as above.")
 @window
 @click.option("--errors", is_flag=True, help="Only traces with an error.")
 @click.option("--slowest", is_flag=True, help="The longest first: --sort slowest.")
@@ -124,18 +159,23 @@ def trace(
     "--sort", type=click.Choice(["recent", "slowest", "errors"]), default="recent",
     show_default=True,
 )  # fmt: skip # one option
-@click.option("--min-duration-ms", default=0.0, type=click.FloatRange(min=0))
+@click.option(
+    "--min-duration", default="", metavar="TIME",
+    help="At least 500ms, 1.5s or 2m; with --operation, of its span.",
+)  # fmt: skip # one option
+@click.option(
+    "--min-duration-ms", default=0.0, type=click.FloatRange(min=0), hidden=True
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @click.option("--cursor", default="", help="Go on where an earlier answer ended.")
 @form
 def traces(
-    service: str, errors: bool, slowest: bool, sort: str, min_duration_ms: float,
-    limit: int, cursor: str, as_json: bool, data_dir: Path | None, **given: Any,
+    service: str, errors: bool, slowest: bool, sort: str, min_duration: str,
+    min_duration_ms: float, limit: int, cursor: str, as_json: bool,
+    data_dir: Path | None, **given: Any,
 ) -> None:  # fmt: skip # the rest are filters by their names
-    """Find traces with a line that matches, the one that wrote last first.
-
-    A duration is from a trace's first line to its last: there are no spans.
-    """
+    """Find traces with a span or a line that matches, the newest first."""
+    min_duration_ms = _milliseconds(min_duration) if min_duration else min_duration_ms
     asked = store_query.parse(component=service, **given)
     sort = "slowest" if slowest else sort
 
@@ -153,12 +193,27 @@ def traces(
     show.say(page.next_cursor and f"more: --cursor {page.next_cursor}")
 
 
+def _milliseconds(text: str) -> float:
+    """Read 500ms, 1.5s or 2m."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text.strip(), re.ASCII)
+    if not found:
+        raise store_query.FilterError(
+            f"--min-duration: {text[:50]!r} is no duration; write 500ms, 1.5s or 2m"
+        )
+    return float(found[1]) * {"s": 1e3, "m": 6e4}.get(found[2], 1.0)
+
+
 @click.command()
 @filters
 @window
 @click.option(
     "--group-by", default="", metavar="WHAT",
-    help="service, level, template, environment, version, or an attribute's key.",
+    help="service, level, template, environment, version, operation, or an attribute's"
+    " key.",
+)  # fmt: skip # one option
+@click.option(
+    "--operations", is_flag=True,
+    help="Spans by operation, their errors and durations: --group-by operation.",
 )  # fmt: skip # one option
 @click.option("--histogram", is_flag=True, help="Counts over time: --bucket auto.")
 @click.option("--bucket", default="", help="Counts over time: 1m, 5m, 1h or auto.")
@@ -169,10 +224,11 @@ def traces(
 @form
 def stats(
     service: str, group_by: str, histogram: bool, bucket: str, fields: str,
-    as_json: bool, data_dir: Path | None, **given: Any,
+    operations: bool, as_json: bool, data_dir: Path | None, **given: Any,
 ) -> None:  # fmt: skip # the rest are filters by their names
-    """Count lines by level and service; minutes count whole."""
+    """Count lines by level and service, or spans by operation; minutes count whole."""
     asked = store_query.parse(component=service, **given)
+    group_by = "operation" if operations else group_by
     bucket = bucket or ("auto" if histogram else "")
 
     async def ask(there: Source) -> store_query.Stats:
@@ -182,7 +238,9 @@ def stats(
     if as_json:
         click.echo(show.as_line(counted.as_json()))
         return
-    if counted.histogram:
+    if counted.operations is not None:
+        show_counts.operations(counted)
+    elif counted.histogram:
         show_counts.histogram(counted)
     elif counted.fields:
         show_counts.fields(counted)

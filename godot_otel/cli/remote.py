@@ -16,6 +16,7 @@ import httpx2
 from godot_otel.cli import shapes
 from godot_otel.errors import GodotError, SettingError, StoreUnreachableError
 from godot_otel.query import (
+    Difference,
     FilterError,
     Filters,
     Line,
@@ -69,7 +70,19 @@ class Remote:
         if "error" in found:
             nothing = shapes.EMPTY | {"notes": found["notes"]}
             return TraceLines(None, None, shapes.page(nothing))
-        return TraceLines(shapes.trace(found["trace"]), None, shapes.page(found))
+        return TraceLines(
+            shapes.trace(found["trace"]),
+            None,
+            shapes.page(found),
+            [shapes.span(row) for row in found["spans"]],
+            [shapes.linked(row) for row in found["linked"]],
+        )
+
+    async def compare(self, filters: Filters, other: str) -> Difference:
+        """See ``Source``."""
+        wanted = quote(filters.given["trace_id"].strip(), safe="")
+        given: Parameters = [("compare_to", other)]
+        return shapes.difference(await self._ask(f"traces/{wanted}", given))
 
     async def last_trace(self, *, errors: bool) -> Trace | None:
         """See ``Source``."""
@@ -170,7 +183,7 @@ class Remote:
             break
         if answer.status_code == 200 or (missing and answer.status_code == 404):
             found = _object(answer)
-            if "rows" in found or "levels" in found or "notes" in found:
+            if {"rows", "levels", "notes", "here"} & set(found):
                 return found
         raise self._refused(answer)
 

@@ -7,20 +7,30 @@ from typing import Any
 
 from godot_otel.query import (
     LEVELS,
+    Difference,
+    Differs,
     Filters,
     Group,
     Ingest,
+    Kind,
     Line,
+    Linked,
     Page,
     Pattern,
     Patterns,
+    Root,
+    Span,
     Stats,
     Trace,
     Traces,
+    nanoseconds,
 )
 from godot_otel.query.counts import Count
+from godot_otel.query.difference import Operation
 from godot_otel.query.fields import Fields
 from godot_otel.query.histogram import Histogram, read
+from godot_otel.query.operations import OperationCount
+from godot_otel.query.span import KINDS, STATUSES
 from godot_otel.query.storage import Storage
 from godot_otel.query.trace import FirstError
 
@@ -66,10 +76,93 @@ def trace(row: dict[str, Any]) -> Trace:
     """A trace's summary."""
     first, _ = _nanos(row["start"])
     last = first + timedelta(milliseconds=row["duration_ms"])
-    numbers = row["lines"], row["errors"]
     said = row.get("first_error")
-    error = FirstError(**said) if said else None
-    return Trace(row["trace_id"], first, last, *numbers, row["components"], error)
+    return Trace(
+        id=row["trace_id"],
+        first=first,
+        last=last,
+        lines=row["lines"],
+        errors=row["errors"],
+        components=row["components"],
+        spans=row["spans"],
+        span_errors=row["span_errors"],
+        root=_root(row.get("root")),
+        first_error=FirstError(**said) if said else None,
+    )
+
+
+def _root(row: dict[str, Any] | None) -> Root | None:
+    """A trace's root operation."""
+    if row is None:
+        return None
+    return Root(
+        service=row["service"],
+        name=row["name"],
+        kind=_number(KINDS, row["kind"]),
+        status=_number(STATUSES, row["status"]),
+        duration_ns=_nanoseconds(row["duration_ms"]),
+        arrived=row["arrived"],
+    )
+
+
+def span(row: dict[str, Any]) -> Span:
+    """A span; JSON has its times to the nanosecond, durations to the microsecond."""
+    kept = (
+        "environment", "service", "name", "status_message", "trace_id", "span_id",
+        "parent_id", "attributes", "links", "scope", "seq",
+    )  # fmt: skip # what is as it was
+    return Span(
+        **{key: row[key] for key in kept},
+        start_ns=nanoseconds(*_nanos(row["time"])),
+        duration_ns=_nanoseconds(row["duration_ms"]),
+        kind=_number(KINDS, row["kind"]),
+        status=_number(STATUSES, row["status"]),
+        events=[_event(one) for one in row["events"]],
+    )
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    """An event as it is stored."""
+    try:
+        when = nanoseconds(*_nanos(row["time"]))
+    except (TypeError, ValueError):
+        when = None
+    return {"time": when, "name": row["name"], "attributes": row["attributes"]}
+
+
+def _nanoseconds(milliseconds: float) -> int:
+    return round(milliseconds * 1e6)
+
+
+def _number(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else int(name)
+
+
+def linked(row: dict[str, Any]) -> Linked:
+    """A trace that another links to."""
+    return Linked(**{**row, "root": _root(row["root"])})
+
+
+def difference(found: dict[str, Any]) -> Difference:
+    """What differs between two traces."""
+    return Difference(
+        here=trace(found["here"]),
+        there=trace(found["there"]),
+        fails_here=found["fails_here"],
+        fails_there=found["fails_there"],
+        operations=[
+            Differs(
+                row["service"], row["name"], _side(row["here"]), _side(row["there"])
+            )
+            for row in found["operations"]
+        ],
+        templates=[Kind(**row) for row in found["templates"]],
+    )
+
+
+def _side(row: dict[str, Any]) -> Operation:
+    duration_ns = _nanoseconds(row["duration_ms"])
+    return Operation(row["count"], row["errors"], duration_ns)
 
 
 def traces(found: dict[str, Any]) -> Traces:
@@ -118,7 +211,8 @@ def _pattern(row: dict[str, Any]) -> Pattern:
 def stats(found: dict[str, Any]) -> Stats:
     """Counts of a window."""
     storage = found["storage"]
-    service = "components" in found
+    service, operations = "components" in found, found.get("operations")
+    listed = "components" if service else "groups"
     over_time, fields = found.get("histogram"), found.get("fields")
     return Stats(
         since=_moment(found["window"]["since"]),
@@ -127,14 +221,29 @@ def stats(found: dict[str, Any]) -> Stats:
         group_by="service" if service else found["group_by"],
         groups=[
             Group(one["name"], one["levels"], _moment(one["last_seen"]))
-            for one in found["components" if service else "groups"]
+            for one in found.get(listed, ())
         ],
-        omitted=found["omitted_components" if service else "omitted_groups"],
+        omitted=found[f"omitted_{'operations' if operations is not None else listed}"],
         histogram=_histogram(over_time) if over_time else None,
         fields=_fields(fields) if fields else None,
         ingest=_ingest(found["ingest"]),
         storage=Storage(**{**storage, "oldest": _moment(storage["oldest"])}),
         notes=found["notes"],
+        operations=None if operations is None else [*map(_operation, operations)],
+    )
+
+
+def _operation(row: dict[str, Any]) -> OperationCount:
+    """An operation, with percentiles for which no buckets are needed any more."""
+    return OperationCount(
+        service=row["service"],
+        name=row["operation"],
+        kind=_number(KINDS, row["kind"]),
+        count=row["count"],
+        errors=row["errors"],
+        duration_ns=_nanoseconds(row["mean_ms"]) * row["count"],
+        p50_ms=row["p50_ms"],
+        p95_ms=row["p95_ms"],
     )
 
 

@@ -26,8 +26,8 @@ _ERROR_MAX = 200  # characters of a first error
 # Columns that others wrote and that wrap, so that no name, however long, takes the room
 # of times and numbers.
 _TEXTS = {
-    "line", "first error", "service", "services", "logger", "attribute", "value",
-    "top values",
+    "line", "first error", "operation", "service", "services", "logger", "attribute",
+    "value", "top values",
 }  # fmt: skip # names of columns
 _NAME_MAX = 48
 _LONGEST = ("line", "first error")  # take what is left, however little
@@ -133,21 +133,24 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
     for one in found:
         facts = one.as_json()
         start = local(one.first) if terminal() else facts["start"]
-        errors = Text(str(one.errors), "bold red" if one.errors else "")
+        failed = one.errors + one.span_errors
+        errors = Text(str(failed), "bold red" if failed else "")
         numbers: list[str | Text] = [
-            f"{facts['duration_ms']} ms",
-            str(one.lines),
-            errors,
-        ]
-        said = ""
+            f"{facts['duration_ms']} ms", f"{one.spans}", str(one.lines), errors,
+        ]  # fmt: skip # as the titles
+        said, began = "", "-"
+        if root := one.root:
+            began = f"{shortened(root.service)}: {shortened(root.name)}"
+            began += " ERROR" if root.failed else ""
         if error := one.first_error:
             said = plain(f"{error.body} {error.failure}")[:_ERROR_MAX]
             said = f"{shortened(error.service)}: {said}"
         services = plain(", ".join(one.components))
         shown = one.id[:8] if terminal() else one.id
-        rows.append([shown, start, *numbers, services, said.strip()])
+        rows.append([shown, start, began, *numbers, services, said.strip()])
     if terminal():
-        titles = ["trace", "start", "duration", "lines", "errors", "services"]
+        titles = ["trace", "start", "operation", "duration", "spans", "lines"]
+        titles += ["errors", "services"]
         grid([*titles, "first error"], rows)
         say_zone([one.first for one in found])
         return

@@ -68,6 +68,23 @@ def histogram(counted: Stats) -> None:
         say_zone(list(buckets))
 
 
+def operations(counted: Stats) -> None:
+    """Print one row for each operation, those first that take, or fail, most."""
+    rows: list[list[str | Text]] = []
+    for one in counted.operations or ():
+        facts = one.as_json()
+        share = f"{facts['error_share']:.1%}" if one.errors else "-"
+        rows.append([
+            shortened(one.service), shortened(one.name), facts["kind"].lower(),
+            str(one.count), Text(str(one.errors), "bold red" if one.errors else ""),
+            share, f"{facts['p50_ms']} ms", f"{facts['p95_ms']} ms",
+        ])  # fmt: skip # the columns
+    titles = ["service", "operation", "kind", "spans", "errors", "failed"]
+    grid([*titles, "p50", "p95"], rows)
+    if counted.omitted:
+        click.echo(f"{counted.omitted} more operations are not shown", err=True)
+
+
 def fields(counted: Stats) -> None:
     """Print how often keys, with their top values, or the values of one, are in the
     newest lines."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from godot_otel import query, settings
 from godot_otel.errors import StoreUnreachableError
 from godot_otel.query import (
+    Difference,
     Filters,
     Line,
     Page,
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     async def trace(self, filters: Filters, *, limit: int) -> TraceLines:
         """As ``query.trace``."""
+
+    async def compare(self, filters: Filters, other: str) -> Difference:
+        """As ``query.compare``."""
 
     async def last_trace(self, *, errors: bool) -> Trace | None:
         """As ``query.last_trace``."""
@@ -92,6 +96,10 @@ class Store:
     async def trace(self, filters: Filters, *, limit: int) -> TraceLines:
         """See ``Source``."""
         return await query.trace(self.reader, filters, limit=limit)
+
+    async def compare(self, filters: Filters, other: str) -> Difference:
+        """See ``Source``."""
+        return await query.compare(self.reader, filters, other)
 
     async def last_trace(self, *, errors: bool) -> Trace | None:
         """See ``Source``."""

@@ -46,7 +46,7 @@ def whole_line(page: query.Page, offset: int) -> tuple[str, int | None]:
 def lines_json(page: query.Page) -> str:
     """The same lines as one JSON object, in the shape every door shares."""
     now = datetime.now(UTC)
-    shaped = (_fitting(sanitize.value(one.as_json(now))) for one in page.lines)
+    shaped = (fitting(sanitize.value(one.as_json(now))) for one in page.lines)
     shown, rows, cut = _whole(page, [dumps(one) for one in shaped])
     cursor = page.cursor_after(shown[-1]) if cut else page.next_cursor
     rest = {
@@ -176,12 +176,17 @@ def _texts(one: query.Line) -> list[str]:
     return [body, failure, attributes, stack]
 
 
+def trace_line(one: query.Line, trace: query.Trace, max_chars: int) -> str:
+    """A line of a trace, with its distance from the trace's begin."""
+    return _row(one, max_chars, trace.first)
+
+
 def name(text: str, most: int = _NAME_MAX) -> str:
     """A name on a row: clean, short, and never nothing."""
     return sanitize.shorten(sanitize.line(text), most) or "-"
 
 
-def _fitting(row: dict[str, Any]) -> dict[str, Any]:
+def fitting(row: dict[str, Any]) -> dict[str, Any]:
     """Shorten a row that alone would pass the budget, and say so in it."""
     steps: tuple[Callable[[], dict[str, Any]], ...] = (
         lambda: {"body": sanitize.shorten(row["body"], 8_000)},

@@ -46,7 +46,11 @@ def _by(counts: dict[str, int]) -> dict[str, int]:
 
 def _lists(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:
     found: list[tuple[str, dict[str, Any], str]]
-    found = [(key, answer, key) for key in ("components", "groups") if key in answer]
+    found = [
+        (key, answer, key)
+        for key in ("components", "groups", "operations")
+        if key in answer
+    ]
     if fields := answer.get("fields"):
         found.append(("fields", fields, "values" if "values" in fields else "keys"))
     if over_time := answer.get("histogram"):

@@ -19,7 +19,7 @@ from godot_otel.query import sanitize
 
 _ERROR_MAX = 200
 _COMPONENTS_SHOWN = 8
-DURATIONS = "durations are from a trace's first line to its last: there are no spans"
+DURATIONS = "durations are from a trace's first span or line to the end of its last"
 
 
 def traces_text(page: query.Traces, *, sort: str) -> str:
@@ -60,6 +60,12 @@ def _row(one: query.Trace) -> str:
     if len(one.components) > _COMPONENTS_SHOWN:
         shown += f",+{len(one.components) - _COMPONENTS_SHOWN}"
     parts = [one.id, facts["start"][:23] + "Z", f"{facts['duration_ms']} ms"]
+    if root := one.root:
+        begins = "" if root.arrived else "(no root) "
+        parts.append(f"{begins}{name(root.service, 40)}: {name(root.name)}")
+        parts += ["ERROR"] if root.failed else []
+    if one.spans:
+        parts.append(f"spans {one.spans} failed {one.span_errors}")
     parts += [f"lines {one.lines} errors {one.errors}", shown]
     if error := one.first_error:
         said = sanitize.line(" ".join(filter(None, [error.body, error.failure])))
@@ -74,7 +80,8 @@ def _shaped(one: query.Trace) -> dict[str, Any]:
     components = shaped["components"][:_COMPONENTS_SHOWN]
     shaped["components"] = [sanitize.shorten(each, 80) for each in components]
     shaped["omitted_components"] = len(one.components) - len(components)
-    for key, value in shaped.get("first_error", {}).items():
-        if isinstance(value, str):
-            shaped["first_error"][key] = sanitize.shorten(value, _ERROR_MAX)
+    for part in ("first_error", "root"):
+        for key, value in shaped.get(part, {}).items():
+            if isinstance(value, str):
+                shaped[part][key] = sanitize.shorten(value, _ERROR_MAX)
     return shaped

@@ -9,7 +9,14 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
 from godot_otel import query
-from godot_otel.mcp import render, render_patterns, render_stats, render_traces
+from godot_otel.mcp import (
+    render,
+    render_difference,
+    render_patterns,
+    render_stats,
+    render_traces,
+    render_tree,
+)
 
 Store = Context[query.Reader, Any]
 Format = Literal["text", "json"]
@@ -125,14 +132,17 @@ def _part(page: query.Page, seq: int, cursor: str) -> str:
 async def logger_get_trace(
     ctx: Store,
     trace_id: TraceId,
-    span_id: Annotated[str, Field(description="only lines of this span")] = "",
+    span_id: Annotated[str, Field(description="only this span, whole")] = "",
     level: Level = "",
     limit: Annotated[int, Field(ge=1, le=query.MAX_LIMIT)] = 200,
     cursor: Cursor = "",
     max_chars: MaxChars = 300,
     format: Format = "text",
+    compare_to: Annotated[
+        str, Field(description="id of another trace: what differs")
+    ] = "",
 ) -> str:
-    """Show one trace: the lines of all its services in time order, with offsets.
+    """Show one trace: spans of all services as a tree, lines in place, errors first.
 
     Needs no time window. Without an id use logger_find_traces; to filter the lines
     further, logger_query(trace_id=...).
@@ -141,7 +151,18 @@ async def logger_get_trace(
     if filters.trace is None:
         raise query.FilterError("trace id: it is empty; write 8 or more hex digits")
     reader = ctx.request_context.lifespan_context
-    found = await query.trace(reader, filters, limit=limit, cursor=cursor)
+    if compare_to.strip():
+        difference = await query.compare(reader, filters, compare_to)
+        if format == "json":
+            return render_difference.difference_json(difference)
+        return render_difference.difference_text(difference)
+    found = await query.trace(reader, filters, limit=limit, cursor=cursor, tree=True)
+    if found.spans and format == "json":
+        return render_tree.tree_json(found, span_id=span_id, limit=limit)
+    if found.spans:
+        return render_tree.tree_text(
+            found, span_id=span_id, limit=limit, max_chars=max_chars
+        )
     if format == "json":
         return render.trace_json(found)
     return render.trace_text(found, max_chars=max_chars)
@@ -158,19 +179,21 @@ async def logger_find_traces(
     logger: Logger = "",
     environment: str = "",
     version: str = "",
+    operation: Annotated[str, Field(description="span name; trailing *")] = "",
     min_duration_ms: Annotated[float, Field(ge=0)] = 0,
     sort: Literal["recent", "slowest", "errors"] = "recent",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
     cursor: Cursor = "",
     format: Format = "text",
 ) -> str:
-    """Find traces with a line that matches: start, duration, errors, first error.
+    """Find traces with a span or line that matches: root operation, duration, errors.
 
     level="ERROR" or sort="errors" finds requests that failed. Then show one with
     logger_get_trace. For single lines use logger_query.
     """
     filters = query.parse(
         component=component,
+        operation=operation,
         level=level,
         since=start_time,
         until=end_time,
@@ -252,8 +275,8 @@ async def dewey_get_log_stats(
     group_by: Annotated[
         str,
         Field(
-            description="service, level, template, environment, version, or an"
-            " attribute's key"
+            description="service, level, template, environment, version, an"
+            " attribute's key, or operation: spans, errors, p50, p95"
         ),
     ] = "",
     bucket: Annotated[

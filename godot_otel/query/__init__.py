@@ -7,6 +7,9 @@ it. Every answer says its window, whether it was cut, how to go on, and how fres
 from __future__ import annotations
 
 from godot_otel.query.around import around, part_cursor, part_offset
+from godot_otel.query.compare import compare
+from godot_otel.query.difference import Difference, Differs, Kind
+from godot_otel.query.failing import failing
 from godot_otel.query.filters import (
     LEVELS,
     Condition,
@@ -24,15 +27,20 @@ from godot_otel.query.follow import (
 )
 from godot_otel.query.freshness import Ingest
 from godot_otel.query.line import Line, age, rfc3339
+from godot_otel.query.linked import Linked
 from godot_otel.query.logs import MAX_LIMIT, Page, logs
 from godot_otel.query.otlp import Records, otlp
+from godot_otel.query.outline import Outline, Row, outline
 from godot_otel.query.pattern import Pattern
 from godot_otel.query.patterns import Patterns, patterns
 from godot_otel.query.reader import Reader, TooSlowError
+from godot_otel.query.root import Root
+from godot_otel.query.span import Span, nanoseconds
 from godot_otel.query.stats import Group, Stats, stats
 from godot_otel.query.tail import Tail, logs_after, newest_seq
 from godot_otel.query.trace import Trace, TraceLines, trace
 from godot_otel.query.traces import Traces, last_trace, traces
+from godot_otel.query.tree import Node, Tree, build
 
 __all__ = [
     "LEVELS",
@@ -40,16 +48,25 @@ __all__ = [
     "MAX_WAIT",
     "POLL_INTERVAL",
     "Condition",
+    "Difference",
+    "Differs",
     "FilterError",
     "Filters",
     "Group",
     "Ingest",
+    "Kind",
     "Line",
+    "Linked",
+    "Node",
+    "Outline",
     "Page",
     "Pattern",
     "Patterns",
     "Reader",
     "Records",
+    "Root",
+    "Row",
+    "Span",
     "Stats",
     "Tail",
     "Text",
@@ -57,16 +74,22 @@ __all__ = [
     "Trace",
     "TraceLines",
     "Traces",
+    "Tree",
     "age",
     "around",
+    "build",
+    "compare",
+    "failing",
     "follow",
     "follow_cursor",
     "follow_from",
     "last_trace",
     "logs",
     "logs_after",
+    "nanoseconds",
     "newest_seq",
     "otlp",
+    "outline",
     "parse",
     "part_cursor",
     "part_offset",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from godot_otel import store, words
-from godot_otel.query.filters import Condition, Filters, Text
+from godot_otel.query.filters import LEVELS, Condition, Filters, Text
 from godot_otel.query.reader import fetch
 
 _NUMBER = r"^-?\d+(\.\d+)?([eE][-+]?\d{1,3})?$"
@@ -54,6 +54,40 @@ def row_clauses(filters: Filters) -> Clauses:
         )
     for condition in filters.where:
         _where(clauses, condition)
+    return clauses
+
+
+def span_clauses(filters: Filters) -> Clauses:
+    """What a row ``l`` of spans must fulfil, beside time, trace and text.
+
+    A span's level is ERROR where it failed, else INFO; its logger is its scope.
+    """
+    clauses = Clauses()
+    if filters.severity > LEVELS["ERROR"]:
+        clauses.add("false")
+    elif filters.severity > LEVELS["INFO"]:
+        clauses.add("l.status = 2")
+    if filters.operation:
+        name_clause(clauses, "l.name", filters.operation)
+    if filters.component:
+        name_clause(clauses, "l.service", filters.component)
+    if filters.logger:
+        scopes = Clauses()
+        name_clause(scopes, "name", filters.logger)
+        where = " ".join(["IN (SELECT id FROM scopes WHERE", str(scopes), ")"])
+        clauses.add(f"l.scope_id {where}", *scopes.values)
+    if filters.environment:
+        clauses.add("l.environment = %s", filters.environment)
+    if filters.version:
+        clauses.add(
+            "l.resource_id IN (SELECT id FROM resources WHERE version = %s)",
+            filters.version,
+        )
+    for condition in filters.where:
+        if condition.key == "body" and condition.operator in ("=", "!=", "~"):
+            clauses.add("false")  # spans have none
+        else:
+            _where(clauses, condition)
     return clauses
 
 
@@ -152,12 +186,12 @@ def _in_filters(condition: Condition) -> bool:
     """Whether every stored value with this text is in filters.
 
     Fractions are not, nor objects, lists, and what the collector itself adds or
-    changes (``log.*``, NUL to U+FFFD).
+    changes (``log.*``, ``span.*``, NUL to U+FFFD).
     """
     value = condition.value
     if len(value) > 256 or value[:1] in ("{", "["):
         return False
-    if condition.key.startswith("log.") or "\ufffd" in condition.key + value:
+    if condition.key.startswith(("log.", "span.")) or "\ufffd" in condition.key + value:
         return False
     try:
         float(value)
@@ -216,9 +250,28 @@ def text_clauses(text: Text) -> Clauses:
     return clauses
 
 
+def span_text_clauses(text: Text) -> Clauses:
+    """The same of spans; what events say, in JSON, is looked through as it is."""
+    clauses = Clauses()
+    whole = "concat(l.name, ' ', l.status_message, ' ', l.events)"
+    for word in text.all_words():
+        if word.isascii():
+            clauses.add(
+                f'(lower({whole} COLLATE "C") LIKE %s'
+                f" OR octet_length({whole}) <> length({whole}))",
+                f"%{word}%",
+            )
+    return clauses
+
+
 def matches(text: Text, body: str, attributes: dict[str, Any]) -> bool:
     """Whether a line has every word and every phrase; the last word on a search."""
-    found = words.text_words(words.searchable(body, attributes))
+    return holds(text, words.searchable(body, attributes))
+
+
+def holds(text: Text, said: str) -> bool:
+    """Whether *said* has every word and every phrase."""
+    found = words.text_words(said)
     have = set(found)
     if not have.issuperset(text.all_words()):
         return False

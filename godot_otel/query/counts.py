@@ -17,16 +17,15 @@ from godot_otel.query.clauses import (
     Clauses,
     check_patterns,
     filter_words,
-    matches,
+    holds,
     name_clause,
-    row_clauses,
-    text_clauses,
 )
 from godot_otel.query.filters import Filters
 from godot_otel.query.hours import counted_hours, minutes
 from godot_otel.query.line import rfc3339
 from godot_otel.query.reader import by_index_alone, fetch
 from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
+from godot_otel.query.searched import LINES, Searched
 from godot_otel.query.slices import MICROSECOND, Pace, Slice, ahead, slices
 from godot_otel.query.walk import TIME_BUDGET
 
@@ -109,25 +108,29 @@ async def count(
     bucket: timedelta | None = None,
     more: Clauses | None = None,
     enough: int = MAX_GROUPS,
+    rows: Searched = LINES,
+    seconds: float | None = None,
 ) -> Counted:
-    """Count the lines of a window by *by*, within buckets of time where one is given.
+    """Count lines (or *rows*) of a window by *by*, within buckets where one is given.
 
     *by* are service, level, environment, template (id), resource (id), trace (id), or
     attribute keys as ``@key``. A key of the answer has their values, after the
     bucket's start. *more* are conditions on rows beside the filters. Counted from the
-    rollups, the window is of whole minutes; over rows, it ends with the time, or with
-    more groups than *enough*.
+    rollups, the window is of whole minutes; over rows, it ends with the time (after
+    *seconds*), or with more groups than *enough*.
     """
     held = set(filters.given) <= _HELD and set(by) <= set(_ROLLUP) and more is None
     if held:
         return await _from_rollups(connection, filters, by, since, until, bucket)
     await check_patterns(connection, filters)
-    clauses = row_clauses(filters)
+    clauses = rows.clauses(filters)
     if more:
         clauses.extend(more)
-    entries = await filter_words(connection, filters)
-    rows = _Rows(filters, clauses, entries, _keys(_ROWS, "l.time", by, bucket))
-    return await rows.count(connection, since, until, enough)
+    entries = await filter_words(connection, filters) + rows.words(filters)
+    keys = _keys(_ROWS, "l.time", by, bucket)
+    counting = _Rows(rows, filters, clauses, entries, keys)
+    seconds = TIME_BUDGET if seconds is None else seconds
+    return await counting.count(connection, since, until, enough, seconds)
 
 
 def _keys(
@@ -219,6 +222,7 @@ Step = tuple[Iterable[tuple[Key, Count]], datetime]
 class _Rows:
     """Rows to be counted, newest first."""
 
+    rows: Searched
     filters: Filters
     clauses: Clauses
     words: list[str]
@@ -230,12 +234,13 @@ class _Rows:
         since: datetime | None,
         until: datetime | None,
         enough: int,
+        seconds: float,
     ) -> Counted:
         counted = Counted(since, until, over_rows=True)
         pieces = ahead(
-            await slices(connection, "logs", since, until), None, newest=True
+            await slices(connection, self.rows.table, since, until), None, newest=True
         )
-        deadline, pace = time.monotonic() + TIME_BUDGET, Pace()
+        deadline, pace = time.monotonic() + seconds, Pace()
         for piece in pieces:
             look = self._searched if self.words else self._scanned
             async for counts, edge in look(connection, piece, pace):
@@ -257,8 +262,10 @@ class _Rows:
     async def _searched(
         self, connection: store.Connection, piece: Slice, _: Pace
     ) -> AsyncIterator[Step]:
-        chunks = await candidates(connection, piece, self.words, newest=True)
-        look = text_clauses(self.filters.text)
+        chunks = await candidates(
+            connection, piece, self.words, newest=True, table=self.rows.chunks
+        )
+        look = self.rows.look(self.filters.text)
         for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
             rows = _within(piece)
             rows.extend(inside(group))
@@ -276,10 +283,11 @@ class _Rows:
         rows.extend(self.clauses)
         found = await fetch(
             connection,
-            "SELECT {keys}, count(*), min(l.time), max(l.time) FROM logs AS l"
+            "SELECT {keys}, count(*), min(l.time), max(l.time) FROM {table} AS l"
             " WHERE {rows} GROUP BY {ordinals}",
             [*self.keys.values, *rows.values],
             keys=", ".join(self.keys.texts),
+            table=self.rows.table,
             rows=rows,
             ordinals=_ordinals(self.keys),
         )
@@ -291,15 +299,18 @@ class _Rows:
         rows.extend(self.clauses)
         found = await fetch(
             connection,
-            "SELECT {keys}, l.time, l.body, l.attributes FROM logs AS l WHERE {rows}",
+            "SELECT {keys}, l.time, {columns} FROM {table} AS l WHERE {rows}",
             [*self.keys.values, *rows.values],
             keys=", ".join(self.keys.texts),
+            columns=self.rows.columns,
+            table=self.rows.table,
             rows=rows,
         )
+        size = len(self.keys.texts)
         return [
-            (tuple(key), Count(1, when, when))
-            for *key, when, body, attributes in found
-            if matches(self.filters.text, body, attributes or {})
+            (tuple(row[:size]), Count(1, row[size], row[size]))
+            for row in found
+            if holds(self.filters.text, self.rows.text(*row[size + 1 :]))
         ]
 
 

@@ -24,8 +24,13 @@ async def why_empty(
     since: datetime | None,
     until: datetime | None,
     facts: Ingest,
+    *,
+    spans: bool = False,
 ) -> list[str]:
-    """Sentences that name the likely causes, the likeliest first."""
+    """Sentences that name the likely causes, the likeliest first.
+
+    With *spans* these were looked for too.
+    """
     notes = not_arrived(facts)
     kept = await _kept(connection)
     if kept is None:
@@ -45,7 +50,7 @@ async def why_empty(
             f" or expired (the store keeps {days} days, since {rfc3339(horizon)})"
         )
     elif not notes:
-        notes += await _narrow(connection, filters, since, until)
+        notes += await _narrow(connection, filters, since, until, spans=spans)
     return notes
 
 
@@ -107,8 +112,10 @@ async def _narrow(
     filters: Filters,
     since: datetime | None,
     until: datetime | None,
+    *,
+    spans: bool,
 ) -> list[str]:
-    """Say how many lines the window holds without the finer filters."""
+    """Say how many lines the window holds without the finer filters; else spans."""
     clauses = Clauses()
     clauses.add("minute >= date_trunc('minute', %s::timestamptz)", since or until)
     clauses.add("minute < coalesce(%s::timestamptz, 'infinity')", until)
@@ -125,6 +132,15 @@ async def _narrow(
     )
     lines, severe = rows[0]
     whose = f" of {filters.component!r}" if filters.component else ""
+    if spans and (filters.operation or not lines):
+        rows = await fetch(
+            connection,
+            "SELECT coalesce(sum(n), 0) FROM operation_counts WHERE {clauses}",
+            clauses.values,
+            clauses=clauses,
+        )
+        if number := rows[0][0]:
+            return [f"filtered away: the window has {number} spans{whose} without them"]
     if not lines:
         return [f"no lines{whose} in this window at all; widen it"]
     if filters.severity and not severe:

@@ -89,6 +89,8 @@ class Filters:
     logger: str = ""
     environment: str = ""
     version: str = ""
+    operation: str = ""
+    """Of spans; lines have none."""
     severity: int = 0
     since: datetime | None = None
     until: datetime | None = None
@@ -114,6 +116,7 @@ def parse(
     logger: str = "",
     environment: str = "",
     version: str = "",
+    operation: str = "",
     level: str = "",
     since: str = "",
     until: str = "",
@@ -133,7 +136,7 @@ def parse(
     given = {
         "trace_id": trace_id, "span_id": span_id, "component": component,
         "logger": logger, "environment": environment, "version": version,
-        "level": level,
+        "operation": operation, "level": level,
         "since": since, "until": until, "search": search,
         "where": "\0".join(where),
     }  # fmt: skip # a name beside its value
@@ -150,6 +153,7 @@ def parse(
         logger=logger.strip(),
         environment=environment.strip(),
         version=version.strip(),
+        operation=operation.strip(),
         severity=severity(level) if level.strip() else 0,
         since=moment("since", start, now) if start else None,
         until=_end(until, now),

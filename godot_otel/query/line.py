@@ -12,11 +12,12 @@ from godot_otel.words import EXCEPTION
 
 COLUMNS = (
     "l.time, l.time_nanos, l.seq, l.severity, l.environment, l.service, l.logger,"
-    " l.body, l.trace_id, l.span_id, l.attributes, l.resource_id"
+    " l.body, l.trace_id, l.span_id, l.attributes, l.resource_id,"
+    " l.trace_flags"
 )
 
 
-_UNTOLD = ("code.", "thread.", "log.record.template")
+_UNTOLD = ("code.", "thread.", "log.record.template", "godot.span_event")
 _STACKS = ("exception.stacktrace", "code.stacktrace")
 
 
@@ -36,17 +37,20 @@ class Line:
     span_id: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     resource_id: int = 0
+    flags: int | None = None
+    """Of its trace: 1 where spans are recorded; None: nobody said."""
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Line:
         """Make a line of a row of COLUMNS."""
-        *plain, trace_id, span_id, attributes, resource_id = row
+        *plain, trace_id, span_id, attributes, resource_id, flags = row
         return cls(  # type: ignore[call-arg] # the first eight, as they come
             *plain,
             None if trace_id is None else trace_id.hex,
             None if span_id is None else bytes(span_id).hex(),
             attributes or {},
             resource_id,
+            flags,
         )
 
     @property
@@ -61,9 +65,11 @@ class Line:
 
     @property
     def failure(self) -> str:
-        """The exception's type and message; empty without one."""
-        said = [self._text("exception.type"), self._text("exception.message")]
-        return ": ".join(filter(None, said))
+        """The exception's type and message; empty without one, or where they are all
+        that the line says."""
+        parts = [self._text("exception.type"), self._text("exception.message")]
+        said = ": ".join(filter(None, parts))
+        return "" if said == self.body else said
 
     @property
     def stack(self) -> str:

@@ -63,17 +63,23 @@ async def search_slice(
 
 
 async def candidates(
-    connection: store.Connection, piece: Slice, entries: list[str], *, newest: bool
+    connection: store.Connection,
+    piece: Slice,
+    entries: list[str],
+    *,
+    newest: bool,
+    table: str = "word_filters",
 ) -> list[Chunk]:
     """The chunks of a slice whose filters do not deny a match, in reading order."""
     asked = chunk_clauses(entries)
     order = "time_last DESC" if newest else "time_first"
     rows = await fetch(
         connection,
-        "SELECT time_first, time_last, seq_first, seq_last FROM word_filters"
+        "SELECT time_first, time_last, seq_first, seq_last FROM {table}"
         " WHERE time_first >= %s AND time_first < %s"
         " AND time_first < %s AND time_last >= %s AND {asked} ORDER BY {order}",
         [piece.floor, piece.ceiling, piece.upper, piece.lower, *asked.values],
+        table=table,
         asked=asked,
         order=order,
     )

@@ -7,7 +7,7 @@ from the server's lock table, and answers come early.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,6 +22,7 @@ _MOMENT = 0.1  # seconds
 _FIRST_WIDTH, _WIDEST = timedelta(seconds=30), timedelta(days=2)
 _NARROWEST = timedelta(milliseconds=100)
 _CANDIDATES = 6
+_HAVING = {"logs": "true", "spans": "t.spans > 0"}  # rows of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +103,39 @@ async def trace_slices(
     trace_id: UUID,
     since: datetime | None,
     until: datetime | None,
+    *,
+    parent: str = "logs",
 ) -> list[Slice]:
-    """Where the lines of a trace are, without asking every partition."""
+    """Where the lines (or spans) of a trace are, without asking every partition."""
+    found = await index_slices(connection, parent, [trace_id])
+    pieces = (piece.cut(since, until) for piece, _ in found)
+    return [piece for piece in pieces if piece.lower < piece.upper]
+
+
+async def index_slices(
+    connection: store.Connection,
+    parent: str,
+    ids: Collection[UUID],
+    *,
+    failed: bool = False,
+) -> list[tuple[Slice, list[UUID]]]:
+    """Where the rows of traces are, oldest first, with those that are there.
+
+    A row of the index lies whole within a partition, or, where spans are in it that go
+    on, reaches into those that follow. With *failed* only where error lines are.
+    """
     rows = await fetch(
         connection,
-        "SELECT p.lower, p.upper, min(t.first), max(t.last) FROM trace_index AS t"
-        " JOIN partitions AS p ON p.parent = 'logs' AND p.dropped_at IS NULL"
-        " AND t.first >= p.lower AND t.first < p.upper"
-        " WHERE t.trace_id = %s GROUP BY p.lower, p.upper ORDER BY p.lower",
-        [trace_id],
+        "SELECT p.lower, p.upper, greatest(min(t.first), p.lower),"
+        " least(max(t.last) + %s, p.upper), array_agg(DISTINCT t.trace_id)"
+        " FROM trace_index AS t JOIN partitions AS p ON p.parent = %s"
+        " AND p.dropped_at IS NULL AND t.last >= p.lower AND t.first < p.upper"
+        " WHERE t.trace_id = ANY(%s) AND {wanted}"
+        " GROUP BY p.lower, p.upper ORDER BY p.lower",
+        [MICROSECOND, parent, list(ids)],
+        wanted="t.errors > 0" if failed else _HAVING[parent],
     )
-    whole = (Slice(low, up, first, last + MICROSECOND) for low, up, first, last in rows)
-    pieces = (piece.cut(since, until) for piece in whole)
-    return [piece for piece in pieces if piece.lower < piece.upper]
+    return [(Slice(*bounds), having) for *bounds, having in rows]
 
 
 async def whole_trace_id(connection: store.Connection, ids: TraceIds) -> UUID | None:

@@ -1,4 +1,4 @@
-"""How many lines, by level, by whom, over time: from the rollups where they suffice."""
+"""How many lines (or spans) of what kind: from the rollups where they suffice."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from godot_otel.query.filters import (
 from godot_otel.query.freshness import Ingest, ingest
 from godot_otel.query.histogram import Histogram, histogram, width
 from godot_otel.query.line import rfc3339, window
+from godot_otel.query.operations import (
+    OperationCount,
+    check_operations,
+    operations,
+    why_none,
+)
 from godot_otel.query.reader import Reader
 from godot_otel.query.storage import Storage, storage
 
@@ -80,9 +86,13 @@ class Stats:
     ingest: Ingest
     storage: Storage
     notes: list[str]
+    operations: list[OperationCount] | None = None
+    """Where spans are counted by operation, and nothing else is."""
 
     def as_json(self) -> dict[str, Any]:
         """The shape that every door gives; services are called components."""
+        if self.operations is not None:
+            return self._of_operations(self.operations)
         service = self.group_by == "service"
         grouped = {} if service else {"group_by": self.group_by}
         answer = {
@@ -105,6 +115,18 @@ class Stats:
             "notes": self.notes,
         }
 
+    def _of_operations(self, operations_: list[OperationCount]) -> dict[str, Any]:
+        return {
+            "window": window(self.since, self.until),
+            "levels": self.levels,
+            "group_by": self.group_by,
+            "operations": [one.as_json() for one in operations_],
+            "omitted_operations": self.omitted,
+            "ingest": self.ingest.as_json(),
+            "storage": self.storage.as_json(),
+            "notes": self.notes,
+        }
+
 
 async def stats(
     reader: Reader,
@@ -117,14 +139,17 @@ async def stats(
     """Count lines by level and *group_by*; with *bucket* also over time.
 
     *group_by* is service, level, template, environment, version, or an attribute's
-    key. *bucket* is a width, or ``auto``. *fields* is ``true`` for the keys that
-    lines have, or a key for its values.
+    key; with operation, spans are counted instead. *bucket* is a width, or ``auto``.
+    *fields* is ``true`` for the keys that lines have, or a key for its values.
 
     Raises:
         FilterError: one of these is none, or a filter is not one for counts.
     """
     by_level = group_by.strip() in ("", "level")
     group_by = group_by.strip() or "service"
+    if group_by == "operation":
+        check_operations(filters, bucket, fields)
+        return await _operations(reader, filters)
     _check(filters, group_by, fields)
     assert filters.since is not None
     since, end = filters.since, filters.until or datetime.now(UTC)
@@ -167,6 +192,30 @@ async def stats(
         ingest=facts,
         storage=stored,
         notes=notes,
+    )
+
+
+async def _operations(reader: Reader, filters: Filters) -> Stats:
+    assert filters.since is not None
+    since = filters.since.replace(second=0, microsecond=0)
+    async with reader.connection() as connection:
+        found = await operations(connection, filters, since, filters.until)
+        facts = await ingest(reader, connection, since)
+        notes = [] if found else await why_none(connection, filters, facts)
+        stored = await storage(reader, connection)
+    return Stats(
+        since=since,
+        until=filters.until,
+        levels={},
+        group_by="operation",
+        groups=[],
+        omitted=max(0, len(found) - MAX_GROUPS),
+        histogram=None,
+        fields=None,
+        ingest=facts,
+        storage=stored,
+        notes=notes,
+        operations=found[:MAX_GROUPS],
     )
 
 

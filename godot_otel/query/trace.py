@@ -1,9 +1,9 @@
-"""One trace with its lines, looked up through ``trace_index`` without a window."""
+"""One trace with spans and lines, looked up by ``trace_index`` without a window."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,19 @@ from uuid import UUID
 from godot_otel import store
 from godot_otel.query.filters import LEVELS, Filters, TraceIds
 from godot_otel.query.line import COLUMNS, Line, rfc3339
-from godot_otel.query.logs import Page, read_page
+from godot_otel.query.linked import Linked, linked
+from godot_otel.query.logs import MAX_LIMIT, Page, read_page
 from godot_otel.query.reader import Reader, fetch
-from godot_otel.query.slices import whole_trace_id
+from godot_otel.query.root import Root
+from godot_otel.query.slices import index_slices, trace_slices, whole_trace_id
+from godot_otel.query.span import COLUMNS as SPAN_COLUMNS
+from godot_otel.query.span import SOURCE, Span
 
+MAX_SPANS = 10_000
+NOT_SAMPLED = (
+    "spans not sampled: by the flags of its lines nobody was to record spans of this"
+    " trace; its lines are all there"
+)
 _ERROR = LEVELS["ERROR"]
 
 
@@ -44,12 +53,16 @@ class Trace:
     lines: int
     errors: int
     components: list[str]
+    spans: int = 0
+    span_errors: int = 0
+    """How many of them failed."""
+    root: Root | None = None
+    """Looked for only where traces are listed; so is the next."""
     first_error: FirstError | None = None
-    """Looked for only where traces are listed."""
 
     @property
     def duration(self) -> timedelta:
-        """From its first line to its last, as there are no spans."""
+        """From its first span or line to the end of its last."""
         return self.last - self.first
 
     def as_json(self) -> dict[str, Any]:
@@ -61,7 +74,11 @@ class Trace:
             "lines": self.lines,
             "errors": self.errors,
             "components": self.components,
+            "spans": self.spans,
+            "span_errors": self.span_errors,
         }
+        if self.root:
+            answer["root"] = self.root.as_json()
         if self.first_error:
             answer["first_error"] = asdict(self.first_error)
         return answer
@@ -69,17 +86,32 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class TraceLines:
-    """A trace and a page of its lines, oldest first; None: no such trace is stored."""
+    """A trace, its spans, and a page of its lines, oldest first.
+
+    Without a trace there is none such in the store.
+    """
 
     trace: Trace | None
     first_error: Line | None
     page: Page
+    spans: list[Span] = field(default_factory=list)
+    """All, or the failed and the longest of very many; with the first page alone."""
+    linked: list[Linked] = field(default_factory=list)
+    """The traces that its spans link to."""
 
 
 async def trace(
-    reader: Reader, filters: Filters, *, limit: int = 1000, cursor: str = ""
+    reader: Reader,
+    filters: Filters,
+    *,
+    limit: int = 1000,
+    cursor: str = "",
+    tree: bool = False,
 ) -> TraceLines:
     """Return the trace that ``filters.trace`` means, with its lines in time order.
+
+    With *tree*, where it has spans, *limit* and the span of *filters* are not for what
+    is read: as many lines as a page may have, and the errors after them.
 
     Raises:
         FilterError: the id is the beginning of several.
@@ -92,16 +124,70 @@ async def trace(
             page = await read_page(reader, connection, filters, limit=1, order="oldest")
             return TraceLines(None, None, page)
         filters = replace(filters, trace=TraceIds(trace_id, trace_id))
+        summary, spans = known[trace_id], list[Span]()
+        if summary.spans and not cursor.strip():
+            spans = await trace_spans(connection, trace_id)
+        tree = tree and bool(spans)
+        if tree:
+            filters, limit = replace(filters, span_id=b""), MAX_LIMIT
         page = await read_page(
             reader, connection, filters, limit=limit, order="oldest", cursor=cursor
         )
         first_error = None
-        if known[trace_id].errors:
+        if summary.errors:
             first_error = _first_error(page, cursor)
             if first_error is None:
                 errors = await first_errors(connection, [trace_id])
                 first_error = errors.get(trace_id.hex)
-    return TraceLines(known[trace_id], first_error, page)
+        if tree and page.next_cursor and summary.errors:
+            page = await _with_errors(reader, connection, filters, page)
+        notes = [] if spans else page.notes  # no lines is no puzzle where spans are
+        page = replace(page, notes=[*notes, *_notes(summary, spans, page)])
+        others = await linked(connection, spans) if spans else []
+    return TraceLines(summary, first_error, page, spans, others)
+
+
+async def trace_spans(connection: store.Connection, trace_id: UUID) -> list[Span]:
+    """The spans of a trace by their start; of very many those that tell most."""
+    found: list[Span] = []
+    for piece in await trace_slices(connection, trace_id, None, None, parent="spans"):
+        rows = await fetch(
+            connection,
+            "SELECT {columns} FROM {source} WHERE s.time >= %s AND s.time < %s"
+            " AND s.trace_id = %s ORDER BY s.status = 2 DESC, s.duration_ns DESC"
+            " LIMIT %s",
+            [piece.lower, piece.upper, trace_id, MAX_SPANS],
+            columns=SPAN_COLUMNS,
+            source=SOURCE,
+        )
+        found += map(Span.of, rows)
+    if len(found) > MAX_SPANS:
+        found.sort(key=lambda one: (not one.failed, -one.duration_ns))
+    return sorted(found[:MAX_SPANS], key=lambda one: one.start_ns)
+
+
+async def _with_errors(
+    reader: Reader, connection: store.Connection, filters: Filters, page: Page
+) -> Page:
+    """Add errors that come after the lines of a page that is not the last."""
+    grave = replace(filters, severity=max(filters.severity, _ERROR))
+    errors = await read_page(reader, connection, grave, limit=MAX_LIMIT, order="oldest")
+    have = {one.seq for one in page.lines}
+    more = [one for one in errors.lines if one.seq not in have]
+    return replace(page, lines=page.lines + more)
+
+
+def _notes(summary: Trace, spans: list[Span], page: Page) -> list[str]:
+    """What is to be known of a trace's spans."""
+    if not summary.spans:
+        flags = {one.flags for one in page.lines if one.flags is not None}
+        return [NOT_SAMPLED] if flags and not any(one & 1 for one in flags) else []
+    if spans and len(spans) < summary.spans:
+        return [
+            f"of {summary.spans} spans {len(spans)} were read: those that failed, and"
+            " the longest"
+        ]
+    return []
 
 
 def _first_error(page: Page, cursor: str) -> Line | None:
@@ -118,7 +204,8 @@ async def summaries(
     rows = await fetch(
         connection,
         "SELECT trace_id, min(first), max(last), sum(lines)::bigint,"
-        " sum(errors)::bigint, array_agg(DISTINCT service ORDER BY service)"
+        " sum(errors)::bigint, array_agg(DISTINCT service ORDER BY service),"
+        " sum(spans)::bigint, sum(span_errors)::bigint"
         " FROM trace_index WHERE trace_id = ANY(%s) GROUP BY trace_id",
         [list(ids)],
     )
@@ -129,24 +216,15 @@ async def first_errors(
     connection: store.Connection, ids: Collection[UUID]
 ) -> dict[str, Line]:
     """The first error of each trace, by its id in hex."""
-    rows = await fetch(
-        connection,
-        "SELECT p.lower, min(t.first), max(t.last), array_agg(DISTINCT t.trace_id)"
-        " FROM trace_index AS t JOIN partitions AS p ON p.parent = 'logs'"
-        " AND t.first >= p.lower AND t.first < p.upper"
-        " WHERE t.trace_id = ANY(%s) AND t.errors > 0"
-        " GROUP BY p.lower ORDER BY p.lower",
-        [list(ids)],
-    )
     found: dict[str, Line] = {}
-    for _, first, last, having in rows:
+    for piece, having in await index_slices(connection, "logs", ids, failed=True):
         lines = await fetch(
             connection,
             "SELECT DISTINCT ON (l.trace_id) {columns} FROM logs AS l"
-            " WHERE l.time BETWEEN %s AND %s AND l.trace_id = ANY(%s)"
+            " WHERE l.time >= %s AND l.time < %s AND l.trace_id = ANY(%s)"
             " AND l.severity >= %s"
             " ORDER BY l.trace_id, l.time, l.time_nanos, l.seq",
-            [first, last, having, _ERROR],
+            [piece.lower, piece.upper, having, _ERROR],
             columns=COLUMNS,
         )
         for line in map(Line.of, lines):

@@ -1,4 +1,4 @@
-"""Finding traces by the lines they hold, for what ``trace_index`` does not know."""
+"""Finding traces by their lines and spans, for what ``trace_index`` does not know."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from godot_otel import store
-from godot_otel.query.clauses import Clauses, matches, row_clauses
+from godot_otel.query.clauses import Clauses, holds
 from godot_otel.query.counts import Counted, count
 from godot_otel.query.filters import Filters
 from godot_otel.query.reader import fetch
-from godot_otel.query.slices import MICROSECOND
+from godot_otel.query.searched import LINES, SPANS, Searched
+from godot_otel.query.slices import MICROSECOND, index_slices
 from godot_otel.query.trace import Trace, summaries
 from godot_otel.query.trace_search import FIRST_ID, Found, Key
 from godot_otel.query.walk import TIME_BUDGET
@@ -22,19 +23,34 @@ _RANKED = 5000  # traces, the newest of the window, that are sorted
 
 
 @dataclass(frozen=True, slots=True)
-class LineSearch:
-    """What the lines must fulfil of the traces that are looked for."""
+class RowSearch:
+    """What lines or spans must fulfil of the traces that are looked for."""
 
     filters: Filters
     since: datetime | None
     until: datetime | None
     errors: bool
     min_duration: timedelta
+    """Of the trace; where an operation is asked for, of its span."""
+
+    @property
+    def _tables(self) -> tuple[Searched, ...]:
+        return (SPANS,) if self.filters.operation else (LINES, SPANS)
+
+    def _clauses(self, rows: Searched) -> Clauses:
+        """What is asked of rows beside the filters."""
+        clauses = Clauses()
+        if self.filters.operation and self.min_duration:
+            shortest = self.min_duration // MICROSECOND * 1000
+            clauses.add("l.duration_ns >= %s", shortest)
+        if rows is LINES:
+            clauses.add("l.trace_id IS NOT NULL")
+        return clauses
 
     async def recent(
         self, connection: store.Connection, after: Key | None, size: int
     ) -> Found:
-        """Count backwards; a trace stands where its newest matching line does."""
+        """Count backwards; a trace stands where its newest matching row does."""
         deadline = time.monotonic() + TIME_BUDGET
         until = self.until
         if after:  # of that very moment there may be others, unless it is an edge
@@ -71,51 +87,67 @@ class LineSearch:
     async def _newest(
         self, connection: store.Connection, ids: list[UUID], since: datetime
     ) -> dict[UUID, Key]:
-        """The newest matching line of each trace that wrote since then.
+        """The newest matching row of each trace that went on since then.
 
-        By the traces' own lines: complete whatever time that takes, for a page must
+        By the traces' own rows: complete whatever time that takes, for a page must
         not show again what one before has shown.
         """
-        asked, newest = row_clauses(self.filters), dict[UUID, Key]()
+        newest = dict[UUID, Key]()
+        for rows in self._tables:
+            for trace_id, when in await self._matching(connection, rows, ids, since):
+                key = (0, when, trace_id)
+                newest[trace_id] = max(newest.get(trace_id, key), key)
+        return newest
+
+    async def _matching(
+        self,
+        connection: store.Connection,
+        rows: Searched,
+        ids: list[UUID],
+        since: datetime,
+    ) -> list[tuple[UUID, datetime]]:
+        """The rows of traces that match, of since then."""
+        asked, matching = rows.clauses(self.filters), list[tuple[UUID, datetime]]()
+        asked.extend(self._clauses(rows))
         asked.add("l.trace_id = ANY(%s)", ids)
         if self.until:
             asked.add("l.time < %s", self.until)
-        rows = await fetch(
-            connection,
-            "SELECT p.lower, max(t.last) FROM trace_index AS t"
-            " JOIN partitions AS p ON p.parent = 'logs'"
-            " AND t.first >= p.lower AND t.first < p.upper"
-            " WHERE t.trace_id = ANY(%s) AND t.last >= %s GROUP BY p.lower",
-            [ids, since],
-        )
-        for lower, last in rows:
+        for whole, _ in await index_slices(connection, rows.table, ids):
+            piece = whole.cut(since, None)
             found = await fetch(
                 connection,
-                "SELECT l.trace_id, l.time, l.body, l.attributes FROM logs AS l"
-                " WHERE l.time BETWEEN %s AND %s AND {asked} ORDER BY l.time",
-                [max(lower, since), last, *asked.values],
+                "SELECT l.trace_id, l.time, {columns} FROM {table} AS l"
+                " WHERE l.time >= %s AND l.time < %s AND {asked}",
+                [piece.lower, piece.upper, *asked.values],
+                columns=rows.columns,
+                table=rows.table,
                 asked=asked,
             )
-            for trace_id, when, body, attributes in found:
-                if matches(self.filters.text, body, attributes or {}):
-                    key = (0, when, trace_id)
-                    newest[trace_id] = max(newest.get(trace_id, key), key)
-        return newest
+            matching += (
+                (trace_id, when)
+                for trace_id, when, *said in found
+                if holds(self.filters.text, rows.text(*said))
+            )
+        return matching
 
     async def ranked(
         self, connection: store.Connection, after: Key | None, size: int, sort: str
     ) -> Found:
-        """Count all traces of the window that have such a line, and sort them."""
+        """Count all traces of the window that have such a row, and sort them."""
         counted = await self._count(connection, self.since, self.until)
         known = await self._long_enough(connection, {i for (i,) in counted.groups})
         keys = [
             (
-                one.errors if sort == "errors" else one.duration // MICROSECOND,
+                one.errors + one.span_errors
+                if sort == "errors"
+                else one.duration // MICROSECOND,
                 one.last,
                 trace_id,
             )
             for trace_id, one in known.items()
         ]
+        if edge := counted.stopped:  # of those before it not all are known
+            keys = [key for key in keys if counted.groups[(key[2],)].last >= edge]
         left = (key for key in keys if after is None or key < after)
         return Found(sorted(left, reverse=True)[:size], counted.stopped)
 
@@ -127,12 +159,18 @@ class LineSearch:
         *,
         enough: int = _RANKED,
     ) -> Counted:
-        traced = Clauses()
-        traced.add("l.trace_id IS NOT NULL")
-        return await count(
-            connection, self.filters, ("trace",), since=since, until=until,
-            more=traced, enough=enough,
-        )  # fmt: skip # one call
+        counted = Counted(since, until, over_rows=True)
+        for rows in self._tables:
+            part = await count(
+                connection, self.filters, ("trace",),
+                since=counted.stopped or since, until=until,
+                more=self._clauses(rows), enough=enough, rows=rows,
+                seconds=TIME_BUDGET / len(self._tables),
+            )  # fmt: skip # one call
+            counted.add(part.groups.items())
+            # The second table is not counted farther back than the first.
+            counted.stopped = part.stopped or counted.stopped
+        return counted
 
     async def _long_enough(
         self, connection: store.Connection, ids: set[UUID]
@@ -141,5 +179,6 @@ class LineSearch:
         return {
             trace_id: one
             for trace_id, one in known.items()
-            if one.duration >= self.min_duration and (one.errors or not self.errors)
+            if (self.filters.operation or one.duration >= self.min_duration)
+            and (one.errors or one.span_errors or not self.errors)
         }

@@ -19,8 +19,9 @@ from godot_otel.query.walk import TIME_BUDGET
 
 _CANDIDATES = 200  # rows of the index looked at together
 _MARGIN = timedelta(hours=1)  # beyond a window, for the rest of traces at its edges
+_LONGEST = timedelta(days=1)  # a span that goes on longer is not found by its end
 _RANKS = {
-    "errors": "sum(errors)::bigint",
+    "errors": "sum(errors + span_errors)::bigint",
     "slowest": "(extract(epoch FROM max(last) - min(first)) * 1000000)::bigint",
 }
 
@@ -79,7 +80,7 @@ class IndexSearch:
         if self.filters.component:
             name_clause(clauses, "service", self.filters.component)
         if self.errors:
-            clauses.add("errors > 0")
+            clauses.add("errors + span_errors > 0")
         if self.until:
             clauses.add("last < %s", self.until)
         return clauses
@@ -95,8 +96,10 @@ class IndexSearch:
         pieces = await slices(connection, "logs", self.since, self.until)
         for piece in ahead(pieces, position, newest=True):
             inside = Clauses()
-            # rows of the index lie whole within a partition of logs
-            inside.add("first >= %s AND first < %s", piece.floor, piece.ceiling)
+            # Rows of the index lie whole within a partition, but for long spans.
+            inside.add(
+                "first >= %s AND first < %s", piece.floor - _LONGEST, piece.ceiling
+            )
             inside.add("last >= %s AND last < %s", piece.lower, piece.upper)
             inside.extend(self._matching())
             while rows := await self._candidates(connection, inside, after):

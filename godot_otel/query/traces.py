@@ -1,4 +1,4 @@
-"""Finding traces: through ``trace_index``, or by the lines that they hold."""
+"""Finding traces: through ``trace_index``, or by their lines and spans."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from godot_otel.query.filters import LEVELS, FilterError, Filters
 from godot_otel.query.freshness import Ingest, ingest
 from godot_otel.query.line import Line, window
 from godot_otel.query.reader import Reader
+from godot_otel.query.root import roots
 from godot_otel.query.trace import FirstError, Trace, first_errors, summaries
-from godot_otel.query.trace_lines import LineSearch
+from godot_otel.query.trace_lines import RowSearch
 from godot_otel.query.trace_search import IndexSearch, packed, unpacked
 
 MAX_LIMIT = 200
@@ -59,10 +60,11 @@ async def traces(
     limit: int = 20,
     cursor: str = "",
 ) -> Traces:
-    """Return traces with a line in the window that matches.
+    """Return traces with a line or a span in the window that matches.
 
-    By their newest such line, or the longest first, or those with most errors. With
-    *errors* only those that failed; of a component, those in which it did.
+    By their newest such row, or the longest first, or those with most errors. With
+    *errors* only those that failed; of a component, those in which it did. Where the
+    filters name an operation, *min_duration_ms* is of its span.
 
     Raises:
         FilterError: sort, limit or cursor is none, or a filter is not for traces.
@@ -76,12 +78,12 @@ async def traces(
         since, until, *numbers = cursors.decode(cursor, digest, 3)
         after = unpacked(numbers)
     shortest = timedelta(milliseconds=min_duration_ms)
-    search: IndexSearch | LineSearch
+    search: IndexSearch | RowSearch
     if indexed:
         failed = errors or filters.severity > 0
         search = IndexSearch(filters, since, until, failed, shortest)
     else:
-        search = LineSearch(filters, since, until, errors, shortest)
+        search = RowSearch(filters, since, until, errors, shortest)
     async with reader.connection() as connection:
         if sort == "recent":
             found = await search.recent(connection, after, limit + 1)
@@ -92,16 +94,25 @@ async def traces(
         failures = await first_errors(
             connection, [one for one in ids if one in known and known[one].errors]
         )
+        began = await roots(
+            connection, [one for one in ids if one in known and known[one].spans]
+        )
         facts = await ingest(reader, connection, since)
         notes = []
         if not found.keys and after is None and found.edge is None:
-            notes = await why_empty(connection, filters, since, until, facts)
+            notes = await why_empty(
+                connection, filters, since, until, facts, spans=True
+            )
     if found.edge and sort != "recent":
         since = found.edge  # the pages that follow rank the same traces
     at = found.next(limit, ranked=sort != "recent")
     return Traces(
         traces=[
-            replace(known[one], first_error=_first(failures.get(one.hex)))
+            replace(
+                known[one],
+                first_error=_first(failures.get(one.hex)),
+                root=began.get(one.hex),
+            )
             for one in ids
             if one in known
         ],

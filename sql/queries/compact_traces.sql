@@ -1,6 +1,7 @@
 -- Merge what the index has of one trace and service within one partition of logs, as one
 -- statement like compact_counts.sql. Rows of two partitions are not merged: readers find
--- the partitions of a trace by them. There is an index on `last`.
+-- the partitions of a trace by them. There is an index on `last`; where a span ends in a
+-- later partition, its row stays by itself.
 WITH many AS (
     SELECT trace_id, service
     FROM trace_index
@@ -20,7 +21,10 @@ WITH many AS (
         AND one.service = many.service
     RETURNING one.*
 )
-INSERT INTO trace_index (first, last, trace_id, lines, errors, service)
-SELECT min(first), max(last), trace_id, sum(lines), sum(errors), service
+INSERT INTO trace_index
+    (first, last, trace_id, lines, errors, spans, span_errors, service)
+SELECT
+    min(first), max(last), trace_id,
+    sum(lines), sum(errors), sum(spans), sum(span_errors), service
 FROM gone
 GROUP BY trace_id, service;

@@ -7,13 +7,13 @@ WITH sizes AS (
     WHERE dropped_at IS NULL AND retention_bytes > 0
 ), oldest AS (
     SELECT lower, upper FROM sizes
-    WHERE parent IN ('logs', 'word_filters', 'log_counts') AND upper <= now()
+    WHERE parent NOT IN ('batches', 'trace_index') AND upper <= now()
     ORDER BY lower LIMIT 1
 )
 UPDATE partitions AS old
 SET dropped_at = now()
 FROM oldest
-WHERE old.parent IN ('logs', 'word_filters', 'log_counts')
+WHERE old.parent NOT IN ('batches', 'trace_index')
     AND old.dropped_at IS NULL
     AND old.lower >= oldest.lower
     AND old.upper <= oldest.upper

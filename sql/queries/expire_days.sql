@@ -3,6 +3,6 @@
 UPDATE partitions AS old
 SET dropped_at = now()
 FROM settings
-WHERE old.parent IN ('logs', 'word_filters', 'log_counts')
+WHERE old.parent NOT IN ('batches', 'trace_index')
     AND old.dropped_at IS NULL
     AND old.upper <= now() - make_interval(hours => 24 * settings.retention_days + 1);

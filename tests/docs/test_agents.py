@@ -6,12 +6,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fix_otlp_spans
 import pytest
 from fix_incidents import Line, entry, write
+from fix_otlp_spans import add
 from fix_processes import application
 from mcp import Client
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from godot_otel import query
+from godot_otel import query, queue
 from godot_otel.access import SCOPES
 from godot_otel.mcp import server
 from godot_otel.mcp.authority import Authority
@@ -22,6 +25,10 @@ EXAMPLE = re.compile(
 )
 """A tool, its arguments and its answer."""
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
+OPERATIONS = {
+    "shop": "POST /checkout", "orders": "POST /orders", "payments": "POST /charge",
+}  # fmt: skip # what each service does
+CALLED_BY = {"orders": "shop", "payments": "orders"}
 RUN = [
     (r"id=[0-9a-f]{8}\b", "id=MARK"),
     (r"#\d+", "#SEQ"),
@@ -35,22 +42,42 @@ RUN = [
 
 async def fill(dsn: str) -> None:
     """Twenty requests through three services; since 12:05 those of eu-2 fail."""
-    rng = random.Random(7)
+    rng, of_spans = random.Random(7), random.Random(8)
     lines: dict[str, list[Line]] = {"shop": [], "orders": [], "payments": []}
+    spans: dict[str, list[Span]] = {"shop": [], "orders": [], "payments": []}
     for number in range(20):
         time = NOON + timedelta(seconds=30 * number)
         region, trace_id = f"eu-{number % 3}", rng.randbytes(16)
+        ids = {service: of_spans.randbytes(8) for service in lines}
         failed = number >= 10 and region == "eu-2"
 
         def said(service: str, ms: int, severity: int, template: str, *values: object):
             at = time + timedelta(milliseconds=ms)  # noqa: B023 # called at once
             attributes = {"region": region}  # noqa: B023
-            line = Line(at, severity, template, values, trace_id, attributes)  # noqa: B023
+            facts = template, values, trace_id, attributes, ids[service]  # noqa: B023
+            line = Line(at, severity, *facts)
             lines[service].append(line)
+
+        def did(service: str, name: str, ms: int, until: int, why: str = ""):
+            start = int((time + timedelta(milliseconds=ms)).timestamp() * 1e6) * 1000  # noqa: B023
+            parent = ids[CALLED_BY[service]] if service in CALLED_BY else b""  # noqa: B023
+            span = Span(
+                trace_id=trace_id, span_id=ids[service], parent_span_id=parent,  # noqa: B023
+                name=name, kind=Span.SPAN_KIND_SERVER, start_time_unix_nano=start,
+                end_time_unix_nano=start + (until - ms) * 1_000_000, flags=1,
+            )  # fmt: skip # one span
+            if why:
+                span.status.code, span.status.message = 2, why
+            add(span.attributes, {"region": region})  # noqa: B023
+            spans[service].append(span)
 
         said("shop", 0, 9, "checkout of cart %d begins", number)
         said("orders", 4, 9, "order for cart %d made", number)
         said("payments", 9, 9, "charging %d euros", 10 + number)
+        ends = (71, 66, 62) if failed else (42, 38, 31)
+        why = ("payments answered 502",) * 2 + ("certificate expired",)
+        for place, (service, name) in enumerate(OPERATIONS.items()):
+            did(service, name, 4 * place, ends[place], why[place] if failed else "")
         if failed:
             bank = f"bank-{region}.example"
             said("payments", 61, 17, "certificate of %s expired %d days ago", bank, 1)
@@ -59,6 +86,11 @@ async def fill(dsn: str) -> None:
         else:
             said("shop", 40, 9, "checkout of cart %d done", number)
     entries = [entry(one, "production", "1.4.2", found) for one, found in lines.items()]
+    for one, done in spans.items():
+        sent = fix_otlp_spans.request(done, service=one, environment="production")
+        minted = queue.batch_id(int(NOON.timestamp() * 1000))
+        payload = sent.SerializeToString()
+        entries.append(queue.Entry(minted, b"traces", len(done), payload))
     await write(dsn, [entries], [NOON], NOON + timedelta(minutes=10))
 
 

@@ -1,14 +1,14 @@
 """A store with lines in it, and a reader of it."""
 
 import pytest
-from fix_lines import Lines
+from fix_spans import Spans
 
 from godot_otel import query
 
 
 @pytest.fixture
-def lines(store_dsn: str) -> Lines:
-    return Lines(store_dsn)
+def lines(store_dsn: str) -> Spans:
+    return Spans(store_dsn)
 
 
 @pytest.fixture

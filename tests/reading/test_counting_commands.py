@@ -123,4 +123,4 @@ def test_a_long_name_takes_no_room_from_numbers_and_lines(lines, run):
         assert "needle" in shown.replace("\r\n", ""), command
         assert TRACE[:8] in shown
     shown = re.sub("\x1b[^m]*m", "", run("traces", terminal=True))
-    assert re.search(" ms +1 +1 +xxx", shown)  # lines, errors, services
+    assert re.search(" ms +0 +1 +1 +xxx", shown)  # spans, lines, errors

@@ -113,7 +113,7 @@ BOMB = gzip.compress(bytes(body.MAX_BYTES + 1))
         ("", GOOD, {}, 415, 3, "application/x-protobuf or application/json"),
         (JSON, b"", {"method": "GET"}, 405, 12, "by POST"),
         (PROTOBUF, b"", {"path": "/v1/metrics"}, 404, 5, "OTEL_METRICS_EXPORTER=none"),
-        (JSON, b"{}", {"path": "/v1/traces"}, 404, 5, "OTEL_TRACES_EXPORTER=none"),
+        (JSON, b"[]", {"path": "/v1/traces"}, 400, 3, "no ExportTraceServiceRequest"),
         (JSON, b"{}", {"path": "/"}, 404, 5, "/v1/logs"),
         (JSON, b"{}", {"origin": "http://evil.example"}, 403, 7, "other sites"),
         (PROTOBUF, GOOD, {"host": "evil.example"}, 421, 3, "localhost only"),

@@ -145,16 +145,17 @@ async def test_roles_can_do_their_part_and_no_more(store_dsn):
                 connection.execute(f"DROP ROLE {role}")
 
 
-async def test_seq_keeps_growing_after_a_restore(store_dsn):
+@pytest.mark.parametrize("filters", ["word_filters", "span_filters"])
+async def test_seq_keeps_growing_after_a_restore(store_dsn, filters):
     far = 10**9
     run(
         store_dsn,
-        "CREATE TABLE word_filters_all PARTITION OF word_filters"
+        f"CREATE TABLE filters_all PARTITION OF {filters}"
         " FOR VALUES FROM (MINVALUE) TO (MAXVALUE)",
     )
     run(
         store_dsn,
-        "INSERT INTO word_filters VALUES (now(), now(), %s, %s, 8, 1, '')",
+        f"INSERT INTO {filters} VALUES (now(), now(), %s, %s, 8, 1, '')",
         far << 20, (far << 20) + 5,
     )  # fmt: skip # first and last seq
     await store.migrate(store_dsn)

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import uvicorn
 from fix_lines import Lines
+from fix_spans import Spans
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -23,7 +24,7 @@ PLENTY = Limits(burst=1_000_000, per_second=1_000_000)
 
 @pytest.fixture
 def lines(store_dsn: str) -> Lines:
-    return Lines(store_dsn)
+    return Spans(store_dsn)
 
 
 class Server:

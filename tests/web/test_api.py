@@ -9,6 +9,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from fix_lines import Row
+from fix_spans import Span, link
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -19,6 +20,7 @@ from godot_otel.web import api
 from godot_otel.web.api import openapi
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+OTHER = "6" * 32
 KEYS = ["rows", "next_cursor", "window", "truncated", "ingest", "notes"]
 
 
@@ -100,7 +102,7 @@ async def test_traces_and_stats(server, lines):
         page = (await client.get("/api/traces", params=again)).json()
         assert [one["trace_id"] for one in page["rows"]] == [TRACE]
         one = (await client.get(f"/api/traces/{TRACE[:8]}")).json()
-        assert list(one) == ["trace", *KEYS]
+        assert list(one) == ["trace", "spans", "linked", *KEYS]
         assert one["trace"]["components"] == ["orders", "pay"]
         assert [row["body"] for row in one["rows"]] == ["a", "b"]
         gone = await client.get("/api/traces/" + "9" * 32)
@@ -112,6 +114,39 @@ async def test_traces_and_stats(server, lines):
         ).status_code == (404)
         counted = (await client.get("/api/stats?service=orders")).json()
         assert counted["levels"] == {"INFO": 1, "ERROR": 1}
+
+
+async def test_a_trace_with_spans_and_what_differs_from_another(server, lines):
+    lines.add_spans(
+        Span("GET /", TRACE, "1" * 16, ago(seconds=3), 900, kind="server",
+             links=[link(OTHER)]).exception("E", "no"),
+        Span("GET /", OTHER, "1" * 16, ago(seconds=2), 10, kind="server"),
+    )  # fmt: skip # a good and a bad one
+    lines.add(*(Row(f"n{n}", ago(seconds=3), trace_id=TRACE) for n in range(3)))
+    async with server.client() as client:
+        one = (await client.get(f"/api/traces/{TRACE}?limit=2")).json()
+        (span,) = one["spans"]
+        assert (span["name"], span["kind"], span["status"]) == (
+            "GET /", "SERVER", "ERROR",
+        )  # fmt: skip # as the view for people has them
+        assert span["events"][0]["attributes"]["exception.type"] == "E"
+        (linked,) = one["linked"]
+        assert linked["root"]["name"] == "GET /"
+        given = {"limit": 2, "cursor": one["next_cursor"]}
+        rest = (await client.get(f"/api/traces/{TRACE}", params=given)).json()
+        assert (rest["spans"], len(rest["rows"])) == ([], 1)
+        given = {"compare_to": OTHER[:8]}
+        found = (await client.get(f"/api/traces/{TRACE}", params=given)).json()
+        assert found["fails_here"] == "shop: GET /: E: no"
+        assert found["operations"][0]["change"] == (
+            "90x as long, errors 1 instead of 0"
+        )
+        given = {"operation": "GET*", "min_duration_ms": 100}
+        (row,) = (await client.get("/api/traces", params=given)).json()["rows"]
+        assert (row["trace_id"], row["root"]["status"]) == (TRACE, "ERROR")
+        given = {"group_by": "operation", "service": "shop"}
+        (row,) = (await client.get("/api/stats", params=given)).json()["operations"]
+        assert (row["count"], row["errors"], row["error_share"]) == (2, 1, 0.5)
 
 
 async def test_slow_traces_patterns_and_counts_by_anything(server, lines):
@@ -181,6 +216,8 @@ NOT_UNDERSTOOD = [
     ("stats?group_by=%00", "group_by: a NUL character"),
     ("traces/xyz", "trace id: 'xyz' is none"),
     ("traces/xyz?format=otlp", "trace id: 'xyz' is none"),
+    ("traces/12345678?compare_to=xyz", "compare_to: trace id: 'xyz' is none"),
+    ("stats?group_by=operation&bucket=1h", "bucket: operations are counted by"),
     ("traces/12345678?format=xml", "format: 'xml' is none of json, otlp"),
     ("stats?until=never", "until: 'never' is no time"),
 ]
@@ -231,6 +268,11 @@ async def test_the_description_is_openapi_and_answers_are_as_it_says(server, lin
         Row("a", trace_id=TRACE, attributes={"k": [1]}, severity=17),
         Row("b", severity=0),
     )
+    lines.add_spans(
+        Span("op", TRACE, "1" * 16, attributes={"k": [1]}, scope="s",
+             links=[link(OTHER)]).exception("E", "no"),
+        Span("op", OTHER, "1" * 16, parent="2" * 16),
+    )  # fmt: skip # a span each
     async with server.client() as client:
         document = (await client.get("/api/openapi.json")).json()
         OpenAPIV31SpecValidator(document).validate()
@@ -262,11 +304,12 @@ async def test_the_description_is_openapi_and_answers_are_as_it_says(server, lin
 
 
 OTHER_SHAPES = {
-    "/traces": ["errors=true", "service=nobody"],
-    "/traces/{trace_id}": ["format=otlp"],
+    "/traces": ["errors=true", "service=nobody", "operation=op"],
+    "/traces/{trace_id}": ["format=otlp", f"compare_to={OTHER}"],
     "/patterns": ["compare_to=previous"],
     "/stats": [
-        "group_by=k&bucket=auto", "fields=true", "fields=k", "service=nobody&fields=k",
+        "group_by=operation", "group_by=k&bucket=auto", "fields=true", "fields=k",
+        "service=nobody&fields=k",
     ],
 }  # fmt: skip # parameters with which an answer has more, or other, fields
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fix_lines import Row
+from fix_spans import Span, link
 
 from godot_otel import query
 from godot_otel.access import WRITE
@@ -103,6 +104,43 @@ async def test_the_same_is_printed_as_at_the_store(
         assert cut(remote[1]) == cut(direct[1]), command
         assert cut(remote[2]) == cut(direct[2]), command
         assert secret not in remote[1] + remote[2]
+        assert direct[1] or direct[2], command
+
+
+WITH_SPANS = [
+    f"trace {TRACE}", f"trace {TRACE} --json", "trace --last --error",
+    f"trace {TRACE} --span 1111111111111111", f"trace {TRACE} --limit 1",
+    f"trace {TRACE} --compare {'5' * 32}", f"trace {TRACE} --compare 55555555 --json",
+    f"trace {TRACE} --compare 9999999999", f"trace {TRACE} --span 7777777777777777",
+    "traces", "traces --json", "traces --operation POST* --min-duration 100ms",
+    "traces --errors --sort slowest", "stats --operations SINCE",
+    "stats --operations --json --service pay SINCE", "stats --operations --service zzz",
+    "stats --operations --search x",
+]  # fmt: skip # command lines
+
+
+async def test_traces_with_spans_are_printed_as_at_the_store(
+    server, lines, token, store_dsn, run
+):
+    start = datetime.now(UTC) - timedelta(minutes=10)
+    lines.add_spans(
+        Span("POST /" + HOSTILE, TRACE, "1" * 16, start, 812.345678, kind="server",
+             attributes={"k": "v", HOSTILE: [1]}, links=[link("5" * 32)],
+             ).exception("E", HOSTILE, 7),
+        *(Span("SELECT", TRACE, f"{n:016x}", start, n / 7, "1" * 16, service="pay")
+          for n in range(7)),
+        Span("POST", "5" * 32, "1" * 16, start, 10, status=1, kind="client"),
+    )  # fmt: skip # of two traces
+    lines.add(Row("x", start, trace_id=TRACE, span_id="1" * 16, severity=17))
+    there = {"GODOT_URL": server.url, "GODOT_TOKEN": await token()}
+    here = {"GODOT_POSTGRES_READER_DSN": store_dsn}
+    since = f"--since {(start - timedelta(minutes=5)).isoformat()}"
+    for command in (one.replace("SINCE", since) for one in WITH_SPANS):
+        direct = await asyncio.to_thread(run, command, **here)
+        remote = await asyncio.to_thread(run, command, **there)
+        assert remote[0] == direct[0], (command, remote[2])
+        assert cut(remote[1]) == cut(direct[1]), command
+        assert cut(remote[2]) == cut(direct[2]), command
         assert direct[1] or direct[2], command
 
 

@@ -7,13 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 from google.protobuf import descriptor_pb2, json_format
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceResponse,
-)
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from godot_otel_collector.receiver.signals import Signal
 from godot_otel_collector.wire import declare
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -43,11 +41,11 @@ def encoding(headers: Headers) -> Encoding | None:
     return Encoding(named) if named in set(Encoding) else None
 
 
-def taken(form: Encoding, *, rejected: int, why: str) -> Response:
+def taken(form: Encoding, signal: Signal, *, rejected: int, why: str) -> Response:
     """Answer that the queue holds every record but the *rejected* ones."""
-    message = ExportLogsServiceResponse()
+    message = signal.response()
     if rejected:
-        message.partial_success.rejected_log_records = rejected
+        setattr(message.partial_success, signal.rejected, rejected)
         message.partial_success.error_message = why
     if form is Encoding.JSON:
         body = json_format.MessageToJson(message, indent=None).encode()

@@ -29,19 +29,18 @@ from godot_otel_collector.receiver.answers import Encoding
 from godot_otel_collector.receiver.batches import batches
 from godot_otel_collector.receiver.parsing import parse
 from godot_otel_collector.receiver.reports import Reports
+from godot_otel_collector.receiver.signals import LOGS, TRACES, Signal
 from godot_otel_collector.redaction import redact
 
 MAX_IN_FLIGHT = 64
 _RETRY = {"Retry-After": "2"}  # exporters give up after 10 s altogether
 _AWAY_SECONDS = 1.0
-_ELSEWHERE = {
-    "/v1/metrics": "metrics are not stored: set OTEL_METRICS_EXPORTER=none",
-    "/v1/traces": "spans are not stored yet: set OTEL_TRACES_EXPORTER=none",
-}
+_METRICS = "/v1/metrics"
+_NO_METRICS = "metrics are not stored: set OTEL_METRICS_EXPORTER=none"
 
 
 class Receiver:
-    """Takes requests for logs into the queue of *producer*, which the caller closes."""
+    """Takes requests into the queue of *producer*, which the caller closes."""
 
     def __init__(
         self, producer: queue.Producer, redactor: Redactor, reports: Reports
@@ -55,13 +54,22 @@ class Receiver:
 
     async def logs(self, request: Request) -> Response:
         """Answer once the queue holds what the request brought."""
+        return await self._answer(request, LOGS)
+
+    async def traces(self, request: Request) -> Response:
+        """Answer once the queue holds what the request brought."""
+        return await self._answer(request, TRACES)
+
+    async def _answer(self, request: Request, signal: Signal) -> Response:
         form = answers.encoding(request.headers)
         if form is None:
             raise HTTPException(415, f"Content-Type must be {' or '.join(Encoding)}")
         with self._room():
             raw = await body.read(request)
             packing = request.headers.get("content-encoding", "").strip().lower()
-            records, answer = await asyncio.to_thread(self._take, raw, packing, form)
+            records, answer = await asyncio.to_thread(
+                self._take, raw, packing, form, signal
+            )
         self.admitted_records += records
         return answer
 
@@ -79,10 +87,12 @@ class Receiver:
         finally:
             self._in_flight -= 1
 
-    def _take(self, raw: bytes, packing: str, form: Encoding) -> tuple[int, Response]:
+    def _take(
+        self, raw: bytes, packing: str, form: Encoding, signal: Signal
+    ) -> tuple[int, Response]:
         """Bring a body into the queue; in a thread, because all of it blocks."""
         data = body.unpacked(raw, packing)
-        parsed = parse(data, form)
+        parsed = parse(data, form, signal)
         redact(parsed.request, self._redactor)
         found = batches(parsed, data)
         for entry in found.entries:
@@ -95,7 +105,7 @@ class Receiver:
             )
             self._reports.warn("rejected", "a client's records were rejected: %s", why)
         records = sum(entry.records for entry in found.entries)
-        return records, answers.taken(form, rejected=rejected, why=why)
+        return records, answers.taken(form, signal, rejected=rejected, why=why)
 
     def _admit(self, entry: queue.Entry) -> None:
         # A server that hangs costs each attempt 2 s: not every request is to wait.
@@ -116,21 +126,24 @@ def build(receiver: Receiver) -> Starlette:
     """Make the app of *receiver*."""
     return Starlette(
         routes=[
-            Route("/v1/logs", receiver.logs, methods=["POST"]),
-            *(Route(path, _elsewhere, methods=["GET", "POST"]) for path in _ELSEWHERE),
+            Route(LOGS.path, receiver.logs, methods=["POST"]),
+            Route(TRACES.path, receiver.traces, methods=["POST"]),
+            Route(_METRICS, _metrics, methods=["GET", "POST"]),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _failed},
     )
 
 
-async def _elsewhere(request: Request) -> Response:
-    raise HTTPException(404, _ELSEWHERE[request.url.path])
+async def _metrics(_: Request) -> Response:
+    raise HTTPException(404, _NO_METRICS)
 
 
 async def _refuse(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
-    if problem.status_code == 404 and request.url.path not in _ELSEWHERE:
-        problem = HTTPException(404, "logs go to /v1/logs; nothing else is here")
+    if problem.status_code == 404 and request.url.path != _METRICS:
+        problem = HTTPException(
+            404, "logs go to /v1/logs and spans to /v1/traces; nothing else is here"
+        )
     elif problem.status_code == 405:
         problem = HTTPException(405, "records are sent by POST", problem.headers)
     return answers.error(request.headers, problem)

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-)
-
 from godot_otel import queue
 from godot_otel_collector.receiver.parsing import Parsed
+from godot_otel_collector.receiver.signals import Signal
 
 _DAY_MS = 86_400_000
 # The ledger takes ids from 30 days ago to 1 day ahead of the queue's clock, which is
@@ -52,7 +49,7 @@ def batches(parsed: Parsed, body: bytes, *, now_ms: int | None = None) -> Batche
     """
     payloads, too_large = _split(parsed)
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    first_ms = _first(parsed.request) // 1_000_000
+    first_ms = _first(parsed) // 1_000_000
     if not now_ms - _PAST_MS <= first_ms <= now_ms + _AHEAD_MS:
         first_ms = now_ms // _DAY_MS * _DAY_MS
     hashed = hashlib.blake2b(body, digest_size=10)
@@ -61,17 +58,15 @@ def batches(parsed: Parsed, body: bytes, *, now_ms: int | None = None) -> Batche
         own = hashed.copy()
         own.update(b"%d" % number)
         identity = queue.derived_id(first_ms, own.digest())
-        entries.append(queue.Entry(identity, b"logs", records, payload))
+        name = parsed.signal.name.encode()
+        entries.append(queue.Entry(identity, name, records, payload))
     return Batches(entries, too_large)
 
 
-def _first(request: ExportLogsServiceRequest) -> int:
+def _first(parsed: Parsed) -> int:
     """The time of the first record in nanoseconds; 0 without one."""
-    for group in request.resource_logs:
-        for scope in group.scope_logs:
-            for record in scope.log_records:
-                return record.time_unix_nano or record.observed_time_unix_nano
-    return 0
+    signal = parsed.signal
+    return next((signal.time(one) for _, _, one in signal.each(parsed.request)), 0)
 
 
 def _split(parsed: Parsed) -> tuple[list[tuple[bytes, int]], int]:
@@ -81,37 +76,35 @@ def _split(parsed: Parsed) -> tuple[list[tuple[bytes, int]], int]:
     payload = parsed.request.SerializeToString()
     if len(payload) <= queue.MAX_BATCH_BYTES:
         return [(payload, parsed.records)], 0
-    placed = [
-        _Placed(group, scope, record)
-        for group in parsed.request.resource_logs
-        for scope in group.scope_logs
-        for record in scope.log_records
-    ]
-    return _halved(placed)
+    placed = [_Placed(*one) for one in parsed.signal.each(parsed.request)]
+    return _halved(parsed.signal, placed)
 
 
-def _halved(placed: Sequence[_Placed]) -> tuple[list[tuple[bytes, int]], int]:
+def _halved(
+    signal: Signal, placed: Sequence[_Placed]
+) -> tuple[list[tuple[bytes, int]], int]:
     """Serialize; what is too large by halves, and halves of halves."""
-    payload = _request(placed).SerializeToString()
+    payload = _request(signal, placed).SerializeToString()
     if len(payload) <= queue.MAX_BATCH_BYTES:
         return [(payload, len(placed))], 0
     if len(placed) == 1:
         return [], 1
     middle = len(placed) // 2
-    first, second = _halved(placed[:middle]), _halved(placed[middle:])
+    first = _halved(signal, placed[:middle])
+    second = _halved(signal, placed[middle:])
     return first[0] + second[0], first[1] + second[1]
 
 
-def _request(placed: Sequence[_Placed]) -> ExportLogsServiceRequest:
-    request = ExportLogsServiceRequest()
+def _request(signal: Signal, placed: Sequence[_Placed]) -> Any:
+    request = signal.request()
     last: _Placed | None = None
     for one in placed:
         if last is None or one.group is not last.group:
-            group = request.resource_logs.add(schema_url=one.group.schema_url)
+            group = signal.groups(request).add(schema_url=one.group.schema_url)
             group.resource.CopyFrom(one.group.resource)
         if last is None or one.scope is not last.scope:
-            scope = group.scope_logs.add(schema_url=one.scope.schema_url)
+            scope = signal.scopes(group).add(schema_url=one.scope.schema_url)
             scope.scope.CopyFrom(one.scope.scope)
-        scope.log_records.add().CopyFrom(one.record)
+        signal.records(scope).add().CopyFrom(one.record)
         last = one
     return request

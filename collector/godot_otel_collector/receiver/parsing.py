@@ -7,37 +7,22 @@ ignored, and lone surrogates, which JavaScript's strings may hold, become ``?``.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf import descriptor_pb2
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-)
-from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from starlette.exceptions import HTTPException
 
 from godot_otel_collector.receiver.answers import Encoding
+from godot_otel_collector.receiver.signals import LOGS, Signal
 from godot_otel_collector.values import loads
-from godot_otel_collector.wire import declare
+from godot_otel_collector.wire import Whole
 
 MAX_RECORDS = 100_000
 """Empty records are 2 bytes in a body, and a hundred in memory."""
 
-_BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
-# A request whose records are left unparsed.
-_Shallow: Any = declare(
-    "godot_otel.shallow",
-    {
-        "Request": [(1, "resource_logs*", "Group")],
-        "Group": [(1, "resource", _BYTES), (2, "scope_logs*", "Scope"),
-                  (3, "schema_url", _BYTES)],
-        "Scope": [(1, "scope", _BYTES), (2, "log_records*", _BYTES),
-                  (3, "schema_url", _BYTES)],
-    },
-)  # fmt: skip # a message's fields together
 _Object = dict[str, Any]
 # What parsers raise: json_format passes on much of what it meets inside.
 _MALFORMED = (
@@ -50,26 +35,29 @@ _MALFORMED = (
 class Parsed:
     """A request, and how many of its records are not in it."""
 
-    request: ExportLogsServiceRequest = field(default_factory=ExportLogsServiceRequest)
+    signal: Signal
+    request: Any = field(init=False)
     records: int = 0
     rejected: int = 0
 
+    def __post_init__(self) -> None:
+        self.request = self.signal.request()
 
-def parse(data: bytes, encoding: Encoding) -> Parsed:
+
+def parse(data: bytes, encoding: Encoding, signal: Signal = LOGS) -> Parsed:
     """Parse a body.
 
     Raises:
-        HTTPException: 400 no ExportLogsServiceRequest, 413 too many records.
+        HTTPException: 400 no request of this signal, 413 too many records.
     """
     try:
         if encoding is Encoding.JSON:
-            return _from_json(loads(data))
-        return _from_protobuf(data)
+            return _from_json(loads(data), signal)
+        return _from_protobuf(data, signal)
     except _MALFORMED:
         # Without the text of the error, which may quote the body.
-        raise HTTPException(
-            400, f"the body is no ExportLogsServiceRequest as {encoding}"
-        ) from None
+        name = signal.request.DESCRIPTOR.name
+        raise HTTPException(400, f"the body is no {name} as {encoding}") from None
 
 
 def _bounded(records: int) -> int:
@@ -80,77 +68,81 @@ def _bounded(records: int) -> int:
     return records
 
 
-def _from_protobuf(data: bytes) -> Parsed:
-    shallow = _Shallow.FromString(data)
-    found = Parsed()
+def _from_protobuf(data: bytes, signal: Signal) -> Parsed:
+    whole = Whole.FromString(data)
+    found = Parsed(signal)
     found.records = _bounded(
-        sum(
-            len(scope.log_records)
-            for group in shallow.resource_logs
-            for scope in group.scope_logs
-        )
+        sum(len(scope.records) for group in whole.groups for scope in group.scopes)
     )
     try:
         found.request.ParseFromString(data)
     except DecodeError:
-        return _one_by_one(shallow)
+        return _one_by_one(whole, signal)
+    if not all(signal.sound(record) for _, _, record in signal.each(found.request)):
+        return _one_by_one(whole, signal)
     return found
 
 
-def _one_by_one(shallow: Any) -> Parsed:
+def _one_by_one(whole: Any, signal: Signal) -> Parsed:
     """Parse each part by itself: a text that is no UTF-8 spoils the whole message.
 
     A resource or scope that does is rejected with the records that are of it.
     """
-    found = Parsed()
-    for group in shallow.resource_logs:
+    found = Parsed(signal)
+    for group in whole.groups:
         try:
-            target = ResourceLogs(schema_url=group.schema_url.decode())
+            target = signal.group(schema_url=group.schema_url.decode())
             target.resource.ParseFromString(group.resource)
         except _MALFORMED:
-            found.rejected += sum(len(scope.log_records) for scope in group.scope_logs)
+            found.rejected += sum(len(scope.records) for scope in group.scopes)
             continue
-        for scope in group.scope_logs:
+        for scope in group.scopes:
             try:
-                inner = ScopeLogs(schema_url=scope.schema_url.decode())
+                inner = signal.scope(schema_url=scope.schema_url.decode())
                 inner.scope.ParseFromString(scope.scope)
             except _MALFORMED:
-                found.rejected += len(scope.log_records)
+                found.rejected += len(scope.records)
                 continue
-            for raw in scope.log_records:
-                try:
-                    inner.log_records.add().ParseFromString(raw)
-                except DecodeError:
-                    inner.log_records.pop()
-                    found.rejected += 1
-                else:
-                    found.records += 1
-            target.scope_logs.append(inner)
-        found.request.resource_logs.append(target)
+            for raw in scope.records:
+                _add(found, inner, _fill_raw, raw)
+            signal.scopes(target).append(inner)
+        signal.groups(found.request).append(target)
     return found
 
 
-def _from_json(tree: Any) -> Parsed:
+def _add(
+    found: Parsed, scope: Any, fill: Callable[[Message, Any], object], source: Any
+) -> None:
+    """Let *fill* make a record of *scope* from *source*; what is none is rejected."""
+    records = found.signal.records(scope)
+    record = records.add()
+    try:
+        fill(record, source)
+        if not found.signal.sound(record):
+            raise ValueError
+    except _MALFORMED:
+        records.pop()
+        found.rejected += 1
+    else:
+        found.records += 1
+
+
+def _from_json(tree: Any, signal: Signal) -> Parsed:
     if not isinstance(tree, dict):
         raise TypeError
-    found = Parsed()
-    for group in _taken(tree, "resourceLogs"):
-        scopes = _taken(group, "scopeLogs")
-        target: ResourceLogs = found.request.resource_logs.add()
+    found = Parsed(signal)
+    groups_name, scopes_name, records_name = signal.names
+    for group in _taken(tree, groups_name):
+        scopes = _taken(group, scopes_name)
+        target = signal.groups(found.request).add()
         _fill(target, group)
         for scope in scopes:
-            records = _list(scope, "logRecords")
+            records = _list(scope, records_name)
             _bounded(found.records + found.rejected + len(records))
-            inner: ScopeLogs = target.scope_logs.add()
+            inner = signal.scopes(target).add()
             _fill(inner, scope)
             for record in records:
-                try:
-                    _fill(inner.log_records.add(), _with_base64_ids(record))
-                except _MALFORMED:
-                    inner.log_records.pop()
-                    found.rejected += 1
-                else:
-                    found.records += 1
+                _add(found, inner, _fill_record, record)
     return found
 
 
@@ -174,11 +166,16 @@ def _fill(message: Message, tree: _Object) -> None:
     ParseDict(tree, message, ignore_unknown_fields=True)
 
 
-def _with_base64_ids(record: Any) -> _Object:
-    if not isinstance(record, dict):
+def _fill_raw(record: Message, raw: bytes) -> None:
+    record.ParseFromString(raw)
+
+
+def _fill_record(record: Message, tree: Any) -> None:
+    if not isinstance(tree, dict):
         raise TypeError
-    for name in ("traceId", "spanId"):
-        if record.get(name):
-            raw = bytes.fromhex(record[name])
-            record[name] = base64.b64encode(raw).decode()
-    return record
+    for holder in (tree, *(tree.get("links") or ())):
+        for name in ("traceId", "spanId", "parentSpanId"):
+            if holder.get(name):
+                raw = bytes.fromhex(holder[name])
+                holder[name] = base64.b64encode(raw).decode()
+    _fill(record, tree)

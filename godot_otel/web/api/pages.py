@@ -22,6 +22,16 @@ def lines(page: query.Page) -> str:
     return joined(rows, _about(page, cursor))
 
 
+def trace(found: query.TraceLines) -> str:
+    """The answer of one trace: with the first page of its lines also its spans."""
+    assert found.trace
+    spans = fitting(dumps(one.as_json()) for one in found.spans)
+    begin = dumps({"trace": found.trace.as_json()})[:-1]
+    links = dumps([one.as_json() for one in found.linked])
+    text = lines(found.page)
+    return f'{begin},"spans":[{",".join(spans)}],"linked":{links},{text[1:]}'
+
+
 def traces(page: query.Traces) -> str:
     """The same of a page of traces."""
     rows = fitting(dumps(one.as_json()) for one in page.traces)

@@ -24,12 +24,14 @@ async def _stats(reader: query.Reader, _: Request, given: Given) -> Response:
 
 STATS = Operation(
     "/stats",
-    "Count lines by level and service, or by something else; minutes count whole.",
+    "Count lines by level and service or something else, or spans by operation; minutes"
+    " count whole.",
     (
         *FILTERS,
         Parameter(
             "group_by", "service, level, template, environment, version, or an"
-            " attribute's key; default service.",
+            " attribute's key; default service; or operation: spans are counted, by"
+            " service and environment alone.",
         ),
         Parameter("bucket", "Also over time: 1m, 5m, 1h, or auto."),
         Parameter(

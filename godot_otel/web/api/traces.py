@@ -1,4 +1,4 @@
-"""``GET /api/traces`` and ``/api/traces/{id}``: traces, and one with its lines."""
+"""``GET /api/traces`` and ``/api/traces/{id}``: traces, and one with all it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from godot_otel import query
 from godot_otel.query.traces import MAX_LIMIT, SORTS
 from godot_otel.web.api import pages, parameters
-from godot_otel.web.api.operation import Given, Operation, dumps, json_answer
+from godot_otel.web.api.operation import Given, Operation, json_answer
 from godot_otel.web.api.parameters import CURSOR, FILTERS, Parameter
 
 
@@ -31,18 +31,20 @@ async def _trace(reader: query.Reader, request: Request, given: Given) -> Respon
     filters = query.parse(trace_id=request.path_params["trace_id"])
     if filters.trace is None:
         raise query.FilterError("trace id: it is empty; write 8 or more hex digits")
+    if given["compare_to"].strip():
+        difference = await query.compare(reader, filters, given["compare_to"])
+        return json_answer(difference.as_json())
     limit, cursor = given["limit"], given["cursor"]
     if given["format"] == "otlp":
         records = await query.otlp(reader, filters, limit=limit, cursor=cursor)
-        if not records.request["resourceLogs"] and not cursor:
+        if not any(records.request.values()) and not cursor:
             found = await query.trace(reader, filters, limit=1)
             return _none(found.page)
         return json_answer(records.request, headers=_next(records.next_cursor, limit))
     found = await query.trace(reader, filters, limit=limit, cursor=cursor)
     if found.trace is None:
         return _none(found.page)
-    text = pages.lines(found.page)
-    return json_answer(f'{{"trace":{dumps(found.trace.as_json())},{text[1:]}')
+    return json_answer(pages.trace(found))
 
 
 def _none(page: query.Page) -> Response:
@@ -60,17 +62,18 @@ def _next(cursor: str | None, limit: int) -> dict[str, str]:
 
 TRACES = Operation(
     "/traces",
-    "Find traces with a line that matches, the one that wrote last first.",
+    "Find traces with a span or a line that matches, the newest first.",
     (
         *FILTERS,
+        Parameter("operation", "Name of a span; a trailing * matches its beginning."),
         Parameter("errors", "Only traces with an error.", False),
         Parameter(
             "sort", "By the newest line, by duration, or by errors.", "recent",
             choices=SORTS,
         ),
         Parameter(
-            "min_duration_ms", "From a trace's first line to its last: there are no"
-            " spans.", 0.0,
+            "min_duration_ms", "From a trace's first span or line to the end of its"
+            " last; with operation, of its span.", 0.0,
         ),
         parameters.limit(20, MAX_LIMIT),
         CURSOR,
@@ -81,15 +84,18 @@ TRACES = Operation(
 
 TRACE = Operation(
     "/traces/{trace_id}",
-    "One trace with its lines in time order, or as OTLP/JSON what came in.",
+    "One trace: its spans and, a page at a time, its lines, each in time order; or as"
+    " OTLP/JSON what came in; or what differs from another.",
     (
         Parameter(
-            "format", "json: rows; otlp: an ExportLogsServiceRequest, whole; where it"
-            " goes on is in the header Link.", "json", choices=("json", "otlp"),
+            "format", "json: rows; otlp: what came in, whole, as the resourceLogs and"
+            " resourceSpans of requests; where it goes on is in the header Link.",
+            "json", choices=("json", "otlp"),
         ),
+        Parameter("compare_to", "Another trace's id: what differs from it."),
         parameters.limit(1000),
         CURSOR,
     ),
-    {"application/json": ("TraceLines", "Otlp")},
+    {"application/json": ("TraceLines", "Otlp", "Difference")},
     _trace,
 )  # fmt: skip # one row a parameter

@@ -1,0 +1,29 @@
+"""Columns in COPY's binary form: a length of four bytes before each value."""
+
+from __future__ import annotations
+
+import struct
+
+EPOCH = 946_684_800_000_000
+"""Postgres counts microseconds from 2000-01-01."""
+NULL = b"\xff\xff\xff\xff"
+LENGTH = struct.Struct(">i")
+SHORT = struct.Struct(">ih")
+"""A smallint with its length, which is 2."""
+LONG = struct.Struct(">ii")
+"""An integer with its length, which is 4."""
+
+
+def packed(data: bytes) -> bytes:
+    """Pack text or bytes."""
+    return LENGTH.pack(len(data)) + data
+
+
+def packed_json(data: bytes) -> bytes:
+    """Pack JSON for a column of jsonb, whose binary form has a version before it."""
+    return LENGTH.pack(len(data) + 1) + b"\x01" + data
+
+
+def count(number: int) -> bytes:
+    """Pack a number that mostly is 0, which becomes null."""
+    return LONG.pack(4, number & 0x7FFFFFFF) if number else NULL
