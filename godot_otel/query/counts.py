@@ -7,7 +7,7 @@ for a bounded time, and the answer says how far.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,10 +23,11 @@ from godot_otel.query.clauses import (
 from godot_otel.query.filters import Filters
 from godot_otel.query.hours import counted_hours, minutes
 from godot_otel.query.line import rfc3339
-from godot_otel.query.reader import by_index_alone, fetch
+from godot_otel.query.pace import Pace
+from godot_otel.query.reader import fetch
 from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
 from godot_otel.query.searched import LINES, Searched
-from godot_otel.query.slices import MICROSECOND, Pace, Slice, ahead, slices
+from godot_otel.query.slices import MICROSECOND, Slice, ahead, slices
 from godot_otel.query.walk import TIME_BUDGET
 
 MAX_GROUPS = 20_000  # counted over rows; an attribute may have a value a line
@@ -255,9 +256,11 @@ class _Rows:
     async def _scanned(
         self, connection: store.Connection, piece: Slice, pace: Pace
     ) -> AsyncIterator[Step]:
-        await by_index_alone(connection)
-        for bit in pace.cut(piece, newest=True):
-            yield await self._grouped(connection, _within(bit)), bit.lower
+        def count(bit: Slice) -> Awaitable[list[tuple[Key, Count]]]:
+            return self._grouped(connection, _within(bit))
+
+        async for counts, edge in pace.read(connection, piece, count, newest=True):
+            yield counts or [], edge
 
     async def _searched(
         self, connection: store.Connection, piece: Slice, _: Pace

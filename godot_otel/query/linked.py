@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from godot_otel import store
+from godot_otel.query.pace import Pace
 from godot_otel.query.reader import fetch
 from godot_otel.query.root import Root, roots
-from godot_otel.query.slices import Pace, Slice, slices
+from godot_otel.query.slices import Slice, slices
 from godot_otel.query.span import CONSUMER, EPOCH, PRODUCER, Span
 
 MAX_LINKED = 20
@@ -78,11 +79,9 @@ async def _into(connection: store.Connection, spans: list[Span]) -> list[Linked]
     if sent is None:
         return []
     found: dict[UUID, tuple[str, str, int]] = {}
-    deadline, pace = time.monotonic() + _MOMENT, Pace()
-    since = EPOCH + timedelta(microseconds=sent.start_ns // 1000)
-    pieces = await slices(connection, "spans", since, since + _WAITS)
-    for bit in (bit for piece in pieces for bit in pace.cut(piece, newest=False)):
-        for trace_id, span_id, links in await _consumers(connection, bit, sent):
+    deadline = time.monotonic() + _MOMENT
+    async for consumers in _after(connection, sent):
+        for trace_id, span_id, links in consumers:
             own = [
                 str(one.get("span_id", ""))
                 for one in links
@@ -98,6 +97,21 @@ async def _into(connection: store.Connection, spans: list[Span]) -> list[Linked]
         Linked(one.hex, *how, known.get(one.hex), incoming=True)
         for one, how in some.items()
     ]
+
+
+async def _after(
+    connection: store.Connection, sent: Span
+) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """Consumers of the time after *sent*, bit by bit."""
+    since = EPOCH + timedelta(microseconds=sent.start_ns // 1000)
+    pace = Pace(longest=_MOMENT)
+
+    def read(bit: Slice) -> Awaitable[list[tuple[Any, ...]]]:
+        return _consumers(connection, bit, sent)
+
+    for piece in await slices(connection, "spans", since, since + _WAITS):
+        async for found, _ in pace.read(connection, piece, read, newest=False):
+            yield found or []
 
 
 async def _consumers(

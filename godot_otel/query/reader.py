@@ -34,7 +34,6 @@ SELECT (SELECT max(number) FROM schema_migrations),
        (SELECT oldest_reader FROM settings),
        set_config('TimeZone', 'UTC', false), set_config('jit', 'off', false),
        set_config('default_transaction_read_only', 'on', false),
-       set_config('enable_seqscan', 'on', false),
        CASE WHEN current_setting('statement_timeout') = '0'
             THEN set_config('statement_timeout', %s, false) END
 """
@@ -207,15 +206,6 @@ def _abandon(pool: store.Pool, task: asyncio.Task[store.Connection]) -> None:
     late = asyncio.ensure_future(give_back())
     _late.add(late)
     late.add_done_callback(_late.discard)
-
-
-async def by_index_alone(connection: store.Connection) -> None:
-    """Until the answer is given, read no table whole where an index is.
-
-    For bits of a partition: where rows came in no order of time, the planner thinks
-    that reading all of it is cheaper, and that may take longer than anybody waits.
-    """
-    await connection.execute("SET enable_seqscan = off")
 
 
 async def fetch(

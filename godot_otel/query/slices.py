@@ -6,8 +6,7 @@ from the server's lock table, and answers come early.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,9 +17,6 @@ from godot_otel.query.filters import FilterError, TraceIds
 from godot_otel.query.reader import fetch
 
 MICROSECOND = timedelta(microseconds=1)
-_MOMENT = 0.1  # seconds
-_FIRST_WIDTH, _WIDEST = timedelta(seconds=30), timedelta(days=2)
-_NARROWEST = timedelta(milliseconds=100)
 _CANDIDATES = 6
 _HAVING = {"logs": "true", "spans": "t.spans > 0"}  # rows of the index
 
@@ -41,30 +37,6 @@ class Slice:
             lower=max(self.lower, lower) if lower else self.lower,
             upper=min(self.upper, upper) if upper else self.upper,
         )
-
-
-class Pace:
-    """How much time one statement may scan: as much as takes a moment."""
-
-    def __init__(self) -> None:
-        self._width = _FIRST_WIDTH
-
-    def cut(self, piece: Slice, *, newest: bool) -> Iterator[Slice]:
-        """Cut a slice into bits in reading order; the next one follows this one's."""
-        while piece.lower < piece.upper:
-            if newest:
-                edge = max(piece.lower, piece.upper - self._width)
-                bit, piece = piece.cut(edge, None), piece.cut(None, edge)
-            else:
-                edge = min(piece.upper, piece.lower + self._width)
-                bit, piece = piece.cut(None, edge), piece.cut(edge, None)
-            began = time.monotonic()
-            yield bit
-            took = time.monotonic() - began
-            if took < _MOMENT / 2:
-                self._width = min(self._width * 2, _WIDEST)
-            elif took > _MOMENT * 2:
-                self._width = max(self._width / 4, _NARROWEST)
 
 
 async def slices(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,10 +12,10 @@ from godot_otel.query.clauses import Clauses, check_patterns, filter_words, row_
 from godot_otel.query.cursor import Position
 from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
-from godot_otel.query.reader import by_index_alone, fetch
+from godot_otel.query.pace import Pace
+from godot_otel.query.reader import fetch
 from godot_otel.query.search import search_slice
 from godot_otel.query.slices import (
-    Pace,
     Slice,
     ahead,
     slices,
@@ -89,15 +89,19 @@ class Walk:
             ):
                 yield step
             return
+
         # Conditions may be met by few rows: then a slice is scanned bit by bit, so
         # that the time that a search may take is kept within an hour of many rows.
-        bits: Iterable[Slice] = [piece]
+        def scan(bit: Slice) -> Awaitable[list[Line]]:
+            return self._scan(connection, bit, position, size)
+
         if self.clauses.texts and self.filters.trace is None:
-            await by_index_alone(connection)
-            bits = pace.cut(piece, newest=self.newest)
-        for bit in bits:
-            lines = await self._scan(connection, bit, position, size)
-            yield lines, Position(bit.lower if self.newest else bit.upper)
+            bits = pace.read(connection, piece, scan, newest=self.newest)
+            async for lines, edge in bits:
+                yield lines or [], Position(edge)
+        else:
+            edge = piece.lower if self.newest else piece.upper
+            yield await scan(piece), Position(edge)
 
     async def _scan(
         self,

@@ -8,7 +8,7 @@ import pytest
 from fix_lines import Row
 
 from godot_otel import query, words
-from godot_otel.query.reader import by_index_alone
+from godot_otel.query import pace
 
 PIECES = [
     "timeout", "TIMEOUT", "time_out", "Straße", "STRASSE", "strasse", "300K", "300k",
@@ -106,19 +106,25 @@ async def test_pages_joined_by_cursors_are_the_whole_result_without_doubles(
     assert found == whole.lines
 
 
-async def test_what_a_scan_asks_of_the_planner_ends_with_its_answer(lines, reader):
-    lines.add(Row("first"), Row("second"))
-    page = await query.logs(reader, query.parse(where=["body~nowhere"], since="-1h"))
-    assert not page.lines
-    async with reader.connection() as connection:
-        cursor = await connection.execute("SHOW enable_seqscan")
-        assert await cursor.fetchone() == ("on",)
-        await by_index_alone(connection)
-        cursor = await connection.execute("EXPLAIN SELECT body FROM logs WHERE time >"
-                                          " now() - interval '1 minute'")  # fmt: skip
-        plan = " ".join(row[0] for row in await cursor.fetchall())
-    assert "Index" in plan
-    assert "Seq Scan" not in plan
+async def test_a_bit_that_takes_too_long_is_read_in_smaller_ones(
+    lines, reader, monkeypatch
+):
+    monkeypatch.setattr(pace.Pace.__init__, "__kwdefaults__", {"longest": 0.004})
+    monkeypatch.setattr(pace, "_FIRST_WIDTH", timedelta(hours=1))
+    start = datetime.now(UTC).replace(minute=0) - timedelta(hours=2)
+    body = "x" * 8000  # slow to be looked through, wherever it ends
+    rows = [Row(f"{body}{n}", start + timedelta(seconds=n)) for n in range(200)]
+    lines.add(*rows)
+    filters = query.parse(where=["body~x1.?$"], since="-1d")
+    found, cursor = [], ""
+    while True:
+        page = await query.logs(reader, filters, limit=500, cursor=cursor)
+        found += page.lines
+        cursor = page.next_cursor or ""
+        if not cursor:
+            break
+    ends = sorted(int(one.body.strip("x")) for one in found)
+    assert ends == [1, *range(10, 20)]
 
 
 async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(
@@ -129,6 +135,7 @@ async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(
     lines.add(*rows, chunk=8)
     logs = importlib.import_module("godot_otel.query.walk")
     monkeypatch.setattr(logs, "TIME_BUDGET", 0.0)
+    monkeypatch.setattr(pace, "_FIRST_WIDTH", timedelta(minutes=1))  # an answer each
     for search, where in (("needle", []), ("", []), ("", ["body~ee?dle"])):
         for order in ("newest", "oldest"):
             filters = query.parse(search=search, where=where, since="-1d")

@@ -1,0 +1,84 @@
+"""Scanning a slice bit by bit, so that no question waits long for its first answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import psycopg
+
+from godot_otel import store
+from godot_otel.query.slices import Slice
+
+_MOMENT = 0.1  # seconds that a bit should take
+_LONGEST = 0.4  # seconds after which Postgres stops it
+_FIRST_WIDTH, _WIDEST = timedelta(seconds=1), timedelta(days=2)
+_NARROWEST = timedelta(milliseconds=10)
+# For one transaction. Where rows came in no order of time, the planner may think that
+# reading a whole partition is cheaper than a bit of it.
+_BOUNDS = (
+    "SELECT set_config('statement_timeout', %s, true),"
+    " set_config('enable_seqscan', 'off', true)"
+)
+
+_T = TypeVar("_T")
+
+
+class Pace:
+    """How much time one statement may scan: as much as takes a moment."""
+
+    def __init__(self, *, longest: float = _LONGEST) -> None:
+        """*longest* is in seconds: Postgres stops a statement that takes longer."""
+        self._width = _FIRST_WIDTH
+        self._longest = longest
+
+    async def read(
+        self,
+        connection: store.Connection,
+        piece: Slice,
+        read: Callable[[Slice], Awaitable[_T]],
+        *,
+        newest: bool,
+    ) -> AsyncIterator[tuple[_T | None, datetime]]:
+        """Yield what *read* finds in each bit of *piece*, and how far that is.
+
+        None: a bit took too long (rows on a slow disk); it is read again in smaller
+        ones.
+        """
+        while piece.lower < piece.upper:
+            bit, left = self._cut(piece, newest=newest)
+            began = time.monotonic()
+            try:
+                async with connection.transaction():
+                    longest = str(round(self._longest * 1000))
+                    await connection.execute(_BOUNDS, [longest], prepare=False)
+                    found = await read(bit)
+            except psycopg.errors.QueryCanceled:
+                self._narrow()
+                yield None, piece.upper if newest else piece.lower
+                continue
+            self._learn(time.monotonic() - began)
+            yield found, bit.lower if newest else bit.upper
+            piece = left
+
+    def _cut(self, piece: Slice, *, newest: bool) -> tuple[Slice, Slice]:
+        if newest:
+            edge = max(piece.lower, piece.upper - self._width)
+            return piece.cut(edge, None), piece.cut(None, edge)
+        edge = min(piece.upper, piece.lower + self._width)
+        return piece.cut(None, edge), piece.cut(edge, None)
+
+    def _learn(self, took: float) -> None:
+        if took < _MOMENT / 8:
+            self._width = min(self._width * 4, _WIDEST)
+        elif took < _MOMENT / 2:
+            self._width = min(self._width * 2, _WIDEST)
+        elif took > _MOMENT * 2:
+            self._width = max(self._width / 4, _NARROWEST)
+
+    def _narrow(self) -> None:
+        if self._width == _NARROWEST:  # so many rows at once
+            self._longest *= 2
+        self._width = max(self._width / 8, _NARROWEST)
