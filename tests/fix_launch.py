@@ -102,6 +102,8 @@ def spooled(running: Running) -> list[str]:
     bodies: list[str] = []
 
     def take(entry) -> bool:
+        if entry.signal != b"logs":
+            return True
         request = ExportLogsServiceRequest.FromString(entry.payload)
         bodies.extend(
             record.body.string_value

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from godot_otel_exporter.exporter import GodotLogRecordExporter
     from godot_otel_exporter.lifecycle import force_flush
     from godot_otel_exporter.providers import configure
+    from godot_otel_exporter.span_exporter import GodotSpanExporter
 
-__all__ = ["GodotLogRecordExporter", "configure", "force_flush"]
+__all__ = ["GodotLogRecordExporter", "GodotSpanExporter", "configure", "force_flush"]
 
 _HOMES = {
     "GodotLogRecordExporter": "godot_otel_exporter.exporter",
+    "GodotSpanExporter": "godot_otel_exporter.span_exporter",
     "configure": "godot_otel_exporter.providers",
     "force_flush": "godot_otel_exporter.lifecycle",
 }

@@ -50,6 +50,7 @@ __all__ = [
     "limits_of",
     "load_instrumentors",
     "processors_of",
+    "span_processors_of",
     "takes_records_unchanged",
 ]
 
@@ -62,6 +63,9 @@ current_context = (
 
 processors_of = attrgetter("_multi_log_record_processor._log_record_processors")
 """Returns the tuple of a provider's processors: another one once it changes."""
+
+span_processors_of = attrgetter("_active_span_processor._span_processors")
+"""Returns those of a provider of tracers."""
 
 
 def limits_of(provider: LoggerProvider) -> tuple[int | None, int | None]:

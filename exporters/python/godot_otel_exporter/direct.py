@@ -7,7 +7,6 @@ takes the standard way's path, field by field.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from itertools import islice
 from types import SimpleNamespace
@@ -21,14 +20,13 @@ from godot_otel.redact import Redactor
 from godot_otel_exporter import capture, record, wire
 from godot_otel_exporter._compat import LoggerProvider, limits_of
 from godot_otel_exporter.capture import SITE, Captured
+from godot_otel_exporter.pace import give_way
 from godot_otel_exporter.values import clean, fill_pairs
 
 _CACHE_MAX = 4096
 _SITE_ATTRIBUTES = 6
 _SHORT = 2048  # characters that exceed no cap, whatever they are
 _INT64 = 2**63
-_YIELD_MASK = 63
-_YIELD_SECONDS = 50e-6
 
 
 class Direct:
@@ -52,10 +50,7 @@ class Direct:
         loggers: dict[str, list[bytes]] = {}
         count = 0
         for number, call in enumerate(calls):
-            if number & _YIELD_MASK == 0:
-                # Threads of the application wait for the interpreter while this one
-                # runs, by default for 5 ms; so it steps aside far more often.
-                time.sleep(_YIELD_SECONDS)
+            give_way(number)
             try:
                 data = self._record(call) or self._carefully(call)
             except Exception:

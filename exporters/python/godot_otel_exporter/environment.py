@@ -6,8 +6,7 @@ SELECTION = {"OTEL_PYTHON_DISTRO": "godot", "OTEL_PYTHON_CONFIGURATOR": "godot"}
 
 DEFAULTS = {
     "OTEL_LOGS_EXPORTER": "godot",
-    # No exporter, but spans all the same: they carry the trace ids.
-    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_TRACES_EXPORTER": "godot",
     # Unset, it would mean OTLP, and without that exporter everything is switched off.
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_PROPAGATORS": "tracecontext,baggage",

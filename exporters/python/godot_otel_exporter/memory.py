@@ -13,11 +13,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from opentelemetry.sdk.trace import ReadableSpan
+
 from godot_otel_exporter._compat import ReadableLogRecord
-from godot_otel_exporter.capture import Captured
+from godot_otel_exporter.capture import Captured, characters
 
 WAIT_SECONDS = 0.002
 """What a log call waits at most, while the queue is more than three quarters full."""
@@ -44,11 +46,11 @@ class Flush:
         return self._arrived.acquire(timeout=max(0.0, seconds))
 
 
-Item = Captured | ReadableLogRecord | Flush
+Item = Captured | ReadableLogRecord | ReadableSpan | Flush
 
 
 class Memory:
-    """What was logged and is not encoded yet; many threads put, one takes.
+    """What was logged or ended and is not encoded yet; many threads put, one takes.
 
     Beyond a quarter of its limit every 64th call sleeps for a millisecond, so that the
     taker gets the interpreter; beyond three quarters each waits up to 2 ms for room;
@@ -204,7 +206,26 @@ class Memory:
 
 def weight_of(item: Any) -> int:
     """Return about how many characters an item holds."""
-    if item.__class__ is not Captured:
-        body = item.log_record.body
-        return len(body) if isinstance(body, (str, bytes)) else 0
-    return item.weight
+    if item.__class__ is Captured:
+        return item.weight
+    if isinstance(item, ReadableSpan):
+        return span_weight(item)
+    body = item.log_record.body
+    return len(body) if isinstance(body, (str, bytes)) else 0
+
+
+def span_weight(span: ReadableSpan) -> int:
+    """Return about how many characters a span holds."""
+    weight = _weight(span.attributes.copy())
+    for event in span.events:
+        weight += _weight(event.attributes or {})
+    for link in span.links:
+        weight += _weight(link.attributes or {})
+    return weight
+
+
+def _weight(attributes: Mapping[str, Any]) -> int:
+    weight = 0
+    for value in attributes.values():
+        weight += len(value) if value.__class__ is str else characters(value)
+    return weight
