@@ -48,9 +48,7 @@ def report_unknown() -> None:
         report_once(sentence, "%s", sentence)
 
 
-def resolve(
-    argument: str | None = None, signal: str | None = "logs"
-) -> str | None:
+def resolve(argument: str | None = None, signal: str | None = "logs") -> str | None:
     """Return the queue's URL, or None: then nothing may be contacted.
 
     The order: *argument*, the variables, the running stack of the data directory. There

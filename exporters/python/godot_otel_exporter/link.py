@@ -310,7 +310,9 @@ class Link:
         source = self._sender.counters.source()
         if losses(source) == self._told:
             return
-        if self._sender.attempt(self._sender.entry(_COUNTERS, encoding=b"", signal=b"logs")):
+        if self._sender.attempt(
+            self._sender.entry(_COUNTERS, encoding=b"", signal=b"logs")
+        ):
             self._told = losses(source)
 
     def _resend(self, seconds: float = _ROUND_SECONDS) -> bool:
