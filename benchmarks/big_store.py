@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from generator import batches
 
 from godot_otel import queue, store
+from godot_otel_collector.hours import HOURS_A_ROUND, Hours
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.preparer import Preparer
 from godot_otel_collector.writer import Writer
@@ -50,7 +51,7 @@ def build(dsn: str, *, rows: int, hours: int) -> float:
     for part in parts:
         part.join()
         assert part.exitcode == 0
-    asyncio.run(_vacuum(dsn))
+    asyncio.run(_maintain(dsn, hours))
     return time.monotonic() - began
 
 
@@ -101,9 +102,13 @@ def _deliveries(
             yield stream_id, dict(zip(fields[::2], fields[1::2], strict=True))
 
 
-async def _vacuum(dsn: str) -> None:
+async def _maintain(dsn: str, hours: int) -> None:
+    """Count hours and vacuum, as maintenance does once their time is over."""
     async with await store.connect(dsn) as connection:
         await connection.execute("VACUUM (ANALYZE)")
+        for _ in range(0, hours, HOURS_A_ROUND):
+            await Hours().run(connection)
+        await connection.execute("VACUUM (ANALYZE) log_hours, late_hours")
 
 
 def main() -> None:

@@ -41,6 +41,10 @@ NEWEST = timedelta(hours=1)
 SLICE_ROWS = 20_000
 _PARTITIONS_A_STATEMENT = 12
 _ATTEMPTS = 8
+_LATE = """
+INSERT INTO late_hours
+SELECT generate_series(date_trunc('hour', %s, 'UTC'), %s - interval '1 us', '1 hour')
+"""
 _T = TypeVar("_T")
 
 
@@ -246,6 +250,8 @@ async def _rows(
     traces: set[UUID] = {one for row in found for one in row[3] or ()}
     if traces:
         await _index(connection, choice, piece, traces)
+    if found:  # counted by hour before they went
+        await connection.execute(_LATE, [piece.lower, piece.upper])
     if choice.everything:  # chunks of which no line is left
         await connection.execute(
             "DELETE FROM word_filters WHERE time_first >= %s AND time_last < %s"

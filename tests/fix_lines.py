@@ -57,6 +57,9 @@ class Lines:
             "SELECT (xid_base + pg_current_xact_id()::text::bigint) << 20 FROM settings"
         ).fetchone()
         hour = lambda row: row.time.replace(minute=0, second=0, microsecond=0)  # noqa: E731
+        over = datetime.now(UTC) - HOUR
+        for late in {hour(row) for row in rows if row.time < over}:
+            connection.execute("INSERT INTO late_hours VALUES (%s)", [late])
         ordinal = 0
         for _, group in itertools.groupby(sorted(rows, key=hour), key=hour):
             part = list(group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any, Literal, cast
 
@@ -9,12 +10,14 @@ import psycopg
 
 from godot_otel import fault, store
 from godot_otel_collector.batch import Rows
+from godot_otel_collector.catalog import HOUR
 from godot_otel_collector.decode import COLUMNS
 from godot_otel_collector.group import HEADER, TRAILER, Group, Packed
 
 _FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
 _TRACE_COLUMNS = "first, last, trace_id, lines, errors, service"
 _COUNT_COLUMNS = "minute, first, last, template_id, n, severity, environment, service"
+_LATE = 5 * 60_000_000  # microseconds
 
 
 Family = Literal["data", "partition", "schema", "infrastructure"]
@@ -43,8 +46,22 @@ async def copy_group(connection: store.Connection, group: Group, seq: int) -> No
     filters = (chunk.filter(seq) for chunk in chunks)
     await _copy(connection, "word_filters", _FILTER_COLUMNS, filters)
     await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
+    await _note_late(connection, group.hours())
     if group.traces:
         await _copy(connection, "trace_index", _TRACE_COLUMNS, [group.traces])
+
+
+async def _note_late(connection: store.Connection, hours: Iterable[int]) -> None:
+    """Say which hours were over when rows came: they may have been counted already.
+
+    Hours are counted half an hour after their end, so clocks may differ by less.
+    """
+    now = time.time_ns() // 1000
+    late = [hour / 1e6 for hour in hours if hour + HOUR + _LATE < now]
+    if late:
+        await connection.execute(
+            "INSERT INTO late_hours SELECT to_timestamp(unnest(%s::float8[]))", [late]
+        )
 
 
 async def _copy(

@@ -1,4 +1,4 @@
-"""Maintains the store: retention, closing, forgetting, one after the other.
+"""Maintains the store: retention, closing, counting, forgetting, in turn.
 
 Of all collectors one does it, whichever holds the advisory lock of its own connection;
 when that connection ends, however it ends, another takes the lock. Nothing of it is in
@@ -22,6 +22,7 @@ from godot_otel.errors import GodotError, StoreUnreachableError
 from godot_otel_collector.closing import Closing
 from godot_otel_collector.dropping import InUseError
 from godot_otel_collector.forgetting import Forgetting
+from godot_otel_collector.hours import Hours
 from godot_otel_collector.retention import Retention
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,12 @@ class Maintenance:
 
     def __init__(self, owner_dsn: str, *, source: queue.Queue) -> None:
         self._dsn = owner_dsn
-        self._tasks: tuple[Task, ...] = (Retention(source), Closing(), Forgetting())
+        self._tasks: tuple[Task, ...] = (
+            Retention(source),
+            Closing(),
+            Hours(),
+            Forgetting(),
+        )
         self._due: dict[str, float] = {}
         self._waiting = ""
         self._leads = False

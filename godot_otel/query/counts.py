@@ -23,6 +23,7 @@ from godot_otel.query.clauses import (
     text_clauses,
 )
 from godot_otel.query.filters import Filters
+from godot_otel.query.hours import counted_hours, minutes
 from godot_otel.query.line import rfc3339
 from godot_otel.query.reader import fetch
 from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
@@ -30,7 +31,6 @@ from godot_otel.query.slices import MICROSECOND, Pace, Slice, ahead, slices
 from godot_otel.query.walk import TIME_BUDGET
 
 MAX_GROUPS = 20_000  # counted over rows; an attribute may have a value a line
-_PARTITIONS_A_STATEMENT = 12  # so that a wide window never holds many locks at once
 _HELD = {"component", "environment", "level", "since", "until"}
 _ROLLUP = {
     "service": "service",
@@ -120,8 +120,7 @@ async def count(
     """
     held = set(filters.given) <= _HELD and set(by) <= set(_ROLLUP) and more is None
     if held:
-        keys = _keys(_ROLLUP, "minute", by, bucket)
-        return await _from_rollups(connection, filters, keys, since, until)
+        return await _from_rollups(connection, filters, by, since, until, bucket)
     await check_patterns(connection, filters)
     clauses = row_clauses(filters)
     if more:
@@ -149,27 +148,50 @@ def _keys(
 async def _from_rollups(
     connection: store.Connection,
     filters: Filters,
-    keys: Clauses,
+    by: tuple[str, ...],
     since: datetime | None,
     until: datetime | None,
+    bucket: timedelta | None,
 ) -> Counted:
-    clauses = rollup_clauses(filters)
     since = since and since.replace(second=0, microsecond=0)
     pieces = await slices(connection, "log_counts", since, until)
+    hours = await counted_hours(connection, since, until, bucket)
     counted = Counted(since, until)
-    for start in range(0, len(pieces), _PARTITIONS_A_STATEMENT):
-        group = pieces[start : start + _PARTITIONS_A_STATEMENT]
+    rollups = _Rollups(connection, rollup_clauses(filters), by, bucket)
+    if hours:
+        counted.add(await rollups.read("log_hours", "hour", "hour = ANY(%s)", hours))
+    within = "minute >= %s AND minute < %s"
+    for stretch in minutes(pieces, hours):
+        counted.add(await rollups.read("log_counts", "minute", within, *stretch))
+    return counted
+
+
+@dataclass(frozen=True, slots=True)
+class _Rollups:
+    """Counts to be read from the tables of rollups."""
+
+    connection: store.Connection
+    clauses: Clauses
+    by: tuple[str, ...]
+    bucket: timedelta | None
+
+    async def read(
+        self, table: str, when: str, within: str, *bounds: Any
+    ) -> list[tuple[Key, Count]]:
+        """Read what *table* has *within* bounds of its column *when*."""
+        keys = _keys(_ROLLUP, when, self.by, self.bucket)
         rows = await fetch(
-            connection,
-            "SELECT {keys}, sum(n)::bigint, min(first), max(last) FROM log_counts"
-            " WHERE minute >= %s AND minute < %s AND {clauses} GROUP BY {ordinals}",
-            [*keys.values, group[0].lower, group[-1].upper, *clauses.values],
+            self.connection,
+            "SELECT {keys}, sum(n)::bigint, min(first), max(last) FROM {table}"
+            " WHERE {within} AND {clauses} GROUP BY {ordinals}",
+            [*keys.values, *bounds, *self.clauses.values],
             keys=", ".join(keys.texts),
-            clauses=clauses,
+            table=table,
+            within=within,
+            clauses=self.clauses,
             ordinals=_ordinals(keys),
         )
-        counted.add((row[:-3], Count(*row[-3:])) for row in rows)
-    return counted
+        return [(row[:-3], Count(*row[-3:])) for row in rows]
 
 
 def rollup_clauses(filters: Filters) -> Clauses:
