@@ -6,9 +6,9 @@ As ``emit.py``, of which this takes the method, for spans begun and ended by
 ``start_as_current_span``:
 
 - plain: a TracerProvider without a processor;
-- stock: BatchSpanProcessor, encoding OTLP with OpenTelemetry's own encoder into nothing;
-- ours: our processor under ``godot-otel run``, redaction and all else included, sent to a
-  real queue.
+- stock: BatchSpanProcessor, encoding with OpenTelemetry's own encoder into nothing;
+- ours: our processor under ``godot-otel run``, redaction and all else included, sent to
+  a real queue.
 """
 
 from __future__ import annotations

@@ -310,8 +310,8 @@ SETTINGS: tuple[Setting, ...] = (
         redis_url, secret=True,
     ),
     Setting(
-        "traces_timeout", "OTEL_EXPORTER_GODOT_TRACES_TIMEOUT", "number of milliseconds",
-        None, "The timeout for spans alone.", _TIMEOUT,
+        "traces_timeout", "OTEL_EXPORTER_GODOT_TRACES_TIMEOUT",
+        "number of milliseconds", None, "The timeout for spans alone.", _TIMEOUT,
     ),
     Setting(
         "traces_compression", "OTEL_EXPORTER_GODOT_TRACES_COMPRESSION", "compression",

@@ -1,8 +1,8 @@
-"""Where an exporter's batches go, and the one link of the process that takes them there.
+"""Where an exporter's batches go, and the one link that takes them there.
 
-In: an exporter's arguments and the environment. Exporters of logs and of spans that name
-the same destination share a ``link``: one thread, one connection, one instance with one
-set of counters.
+In: an exporter's arguments and the environment. Exporters of logs and of spans that
+name the same destination share a ``link``: one thread, one connection, one instance
+with one set of counters.
 """
 
 from __future__ import annotations

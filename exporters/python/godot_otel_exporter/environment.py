@@ -13,5 +13,8 @@ DEFAULTS = {
     "OTEL_BLRP_SCHEDULE_DELAY": "200",
 }
 
+SIGNALS = {"OTEL_LOGS_EXPORTER": "log records", "OTEL_TRACES_EXPORTER": "spans"}
+"""The variable that says where each of our signals goes, and what it is called."""
+
 SAID_NO_QUEUE = "_GODOT_OTEL_SAID_NO_QUEUE"
 """Set by ``godot-otel run`` after it has told the user that there is no queue."""

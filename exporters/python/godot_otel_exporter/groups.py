@@ -1,4 +1,4 @@
-"""Where in a request a record or span belongs: OTLP groups them by resource and scope."""
+"""Where in a request a record or span belongs: by its resource and its scope."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Groups:
     """
 
     def __init__(self, resources: Any, kind: str, redactor: Redactor) -> None:
-        """*resources* is a request's repeated field; *kind* is ``logs`` or ``spans``."""
+        """Sort into *resources*, a request's field; *kind* is ``logs`` or ``spans``."""
         self._groups = resources
         self._scopes_of: Callable[[Any], Any] = attrgetter(f"scope_{kind}")
         self._items_of: Callable[[Any], Any] = attrgetter(

@@ -1,7 +1,7 @@
 """The thread that talks to the queue: batches first, then everything else.
 
-It sends what the exporters of both signals encoded, replays the spool once the queue is back, learns
-the levels set at run time, and tells the queue that this process lives.
+It sends what the exporters of both signals encoded, replays the spool once the queue is
+back, learns the levels set at run time, and tells the queue that this process lives.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from godot_otel_exporter._compat import ReadableLogRecord
+from godot_otel_exporter._compat import ReadableLogRecord, attributes_of, has_more
 from godot_otel_exporter.capture import Captured, characters
 
 WAIT_SECONDS = 0.002
@@ -216,11 +216,10 @@ def weight_of(item: Any) -> int:
 
 def span_weight(span: ReadableSpan) -> int:
     """Return about how many characters a span holds."""
-    weight = _weight(span.attributes.copy())
-    for event in span.events:
-        weight += _weight(event.attributes or {})
-    for link in span.links:
-        weight += _weight(link.attributes or {})
+    weight = _weight(attributes_of(span))
+    if has_more(span):
+        for part in (*span.events, *span.links):
+            weight += _weight(part.attributes or {})
     return weight
 
 

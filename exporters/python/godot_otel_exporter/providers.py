@@ -132,7 +132,7 @@ def configure(
     compression: str | None = None,
     redact_keys: Sequence[str] = (),
 ) -> None:
-    """Export this program's log records and spans; as ``godot-otel run`` does, without it.
+    """Export this program's log records and spans, as ``godot-otel run`` does.
 
     Call it early, before the libraries to instrument are imported. Calling it again, or
     under ``godot-otel run``, changes nothing. Where another part of the program has set
@@ -161,8 +161,8 @@ def _configure(service_name: str | None, arguments: dict[str, Any]) -> None:
         report_once(
             "foreign",
             "OpenTelemetry is set up already and stays as it is:"
-            " add a GodotLogRecordExporter to its LoggerProvider, and a GodotSpanExporter"
-            " to its TracerProvider",
+            " add a GodotLogRecordExporter to its LoggerProvider, and a"
+            " GodotSpanExporter to its TracerProvider",
         )
         return
     if service_name:

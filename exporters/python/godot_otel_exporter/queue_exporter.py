@@ -1,4 +1,4 @@
-"""What the exporters of both signals have in common: redact, encode, hand to the link."""
+"""What the exporters of both signals do alike: redact, encode, hand to the link."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
 from opentelemetry.trace import SpanKind
 
 from godot_otel.redact import Redactor
+from godot_otel_exporter._compat import attributes_of
 from godot_otel_exporter.values import clean, fill_pairs, short_text, within
 
 _KINDS = {kind: kind.value + 1 for kind in SpanKind}  # OTLP's begin with unspecified
@@ -51,7 +52,7 @@ def _fill(target: Any, span: Any, redactor: Redactor) -> None:
     target.kind = _KINDS.get(span.kind, 0)
     target.start_time_unix_nano = span.start_time
     target.end_time_unix_nano = span.end_time
-    fill_pairs(target.attributes, span.attributes.copy(), redactor)
+    fill_pairs(target.attributes, attributes_of(span), redactor)
     for event in span.events:
         _fill_event(target.events.add(), event, redactor)
     for link in span.links:

@@ -33,7 +33,7 @@ class GodotSpanProcessor(Batcher, SpanProcessor):
         self._exporter.start()
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Add *span* if it is sampled; waits for room for 2 ms at most, never raises."""
+        """Add *span* if it is sampled; waits for 2 ms at most, never raises."""
         try:
             context = span.context
             if context is None or not context.trace_flags & 1:
