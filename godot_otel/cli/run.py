@@ -108,9 +108,9 @@ def _line(command: list[str]) -> str:
     url = resolve()
     if url is None:
         os.environ[SAID_NO_QUEUE] = "1"
-        queue = "no queue: start one with `godot-otel up`"
+        queue = "no queue: start one with `godot-otel up`, "
     else:
-        queue = f"queue {without_password(url)}"
+        queue = f"queue {without_password(url)} "
     active = sorted(instrumentors.active())
     missing = instrumentors.missing()
     parts = [
@@ -132,4 +132,4 @@ def _sent(queue: str) -> list[str]:
         if "godot" not in settings.words(os.environ[variable])
     }
     sent = [what for what in SIGNALS.values() if what not in said.values()]
-    return [*([f"{queue} for {' and '.join(sent)}"] if sent else []), *said]
+    return [*([f"{queue}for {' and '.join(sent)}"] if sent else []), *said]

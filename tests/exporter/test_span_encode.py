@@ -242,6 +242,7 @@ def test_large_batches_are_split_and_a_span_larger_than_a_batch_is_dropped_alone
 def test_secrets_are_replaced_wherever_a_span_has_them():
     secret = {"password": "hunter2", "http.request.header.cookie": ("hunter2",)}
     url = "https://bob:hunter2@host/pay?api_key=hunter2&cart=7"
+    scope = InstrumentationScope("s", attributes={"token": "hunter2"})
     span = ended(
         name="GET /login?token=hunter2",
         attributes=BoundedAttributes(
@@ -258,7 +259,7 @@ def test_secrets_are_replaced_wherever_a_span_has_them():
         ],
         links=[Link(REMOTE, secret)],
         resource=Resource({"db.password": "hunter2"}),
-        instrumentation_scope=InstrumentationScope("s", attributes={"token": "hunter2"}),
+        instrumentation_scope=scope,
     )  # fmt: skip # one span
     found = encode_spans([span], Redactor())
     payload = found.batches[0].payload

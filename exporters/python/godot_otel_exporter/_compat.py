@@ -82,8 +82,11 @@ def attributes_of(span: ReadableSpan) -> dict[str, Any]:
 
 
 def has_more(span: ReadableSpan) -> bool:
-    """Say whether a span has events or links; asking the span itself copies both."""
-    return bool(span._events or span._links)
+    """Say whether a span has or had events or links; asking itself copies both."""
+    events, links = span._events, span._links
+    return bool(
+        events or links or getattr(events, "dropped", 0) or getattr(links, "dropped", 0)
+    )
 
 
 def limits_of(provider: LoggerProvider) -> tuple[int | None, int | None]:

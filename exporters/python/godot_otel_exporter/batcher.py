@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from godot_otel_exporter import lifecycle
 from godot_otel_exporter.batching import Batching
 from godot_otel_exporter.diagnostics import report
-from godot_otel_exporter.memory import Flush, Item, Memory
+from godot_otel_exporter.memory import Flush, Memory
 from godot_otel_exporter.queue_exporter import QueueExporter
 from godot_otel_exporter.sender import SHUTDOWN_SECONDS
 
@@ -43,11 +43,6 @@ class Batcher:
         self._thread: threading.Thread | None = None
         self._draining = self._over = False
         self._starting, self._turn = threading.RLock(), threading.Lock()
-
-    def _add(self, item: Item, level: int, weight: int) -> None:
-        """Add one item; waits for room for 2 ms at most."""
-        if self._memory.put(item, level, weight) and self._thread is None:
-            self._start()
 
     def lose(self) -> None:
         """Count what could not even be taken."""

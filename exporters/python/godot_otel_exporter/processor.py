@@ -51,4 +51,5 @@ class GodotLogRecordProcessor(Batcher, LogRecordProcessor):
         item = ReadableLogRecord(record, resource, log_record.instrumentation_scope)
         number = record.severity_number
         level = 0 if number is None else number.value * 10 // 4 + 8
-        self._add(item, level, weight_of(item))
+        if self._memory.put(item, level, weight_of(item)) and self._thread is None:
+            self._start()

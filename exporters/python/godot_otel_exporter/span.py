@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 
 from godot_otel.redact import Redactor
-from godot_otel_exporter._compat import attributes_of
+from godot_otel_exporter._compat import attributes_of, has_more
 from godot_otel_exporter.values import clean, fill_pairs, short_text, within
 
-_KINDS = {kind: kind.value + 1 for kind in SpanKind}  # OTLP's begin with unspecified
+_KINDS = {id(kind): kind.value + 1 for kind in SpanKind}  # OTLP's: 0 is unspecified
 _LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _UINT32, _UINT64, _UINT128 = 2**32, 2**64, 2**128
@@ -49,25 +49,28 @@ def _fill(target: Any, span: Any, redactor: Redactor) -> None:
         if parent.is_remote:
             target.flags = _REMOTE
     target.name = short_text(span.name, redactor)
-    target.kind = _KINDS.get(span.kind, 0)
+    target.kind = _KINDS.get(id(span.kind), 0)
     target.start_time_unix_nano = span.start_time
     target.end_time_unix_nano = span.end_time
     fill_pairs(target.attributes, attributes_of(span), redactor)
+    if dropped := span.dropped_attributes:
+        target.dropped_attributes_count = dropped
+    if has_more(span):
+        _fill_more(target, span, redactor)
+    target.status.SetInParent()
+    if status.status_code is not StatusCode.UNSET:
+        target.status.code = status.status_code.value
+    if status.description:
+        target.status.message = short_text(status.description, redactor)
+
+
+def _fill_more(target: Any, span: Any, redactor: Redactor) -> None:
     for event in span.events:
         _fill_event(target.events.add(), event, redactor)
     for link in span.links:
         _fill_link(target.links.add(), link, redactor)
-    target.status.SetInParent()
-    if status.status_code.value:
-        target.status.code = status.status_code.value
-    if status.description:
-        target.status.message = short_text(status.description, redactor)
-    if span.dropped_attributes:
-        target.dropped_attributes_count = span.dropped_attributes
-    if span.dropped_events:
-        target.dropped_events_count = span.dropped_events
-    if span.dropped_links:
-        target.dropped_links_count = span.dropped_links
+    target.dropped_events_count = span.dropped_events
+    target.dropped_links_count = span.dropped_links
 
 
 def _fill_event(target: Any, event: Any, redactor: Redactor) -> None:
@@ -97,6 +100,8 @@ def _as_it_is(span: Any) -> Any:
 def _cleaned(span: Any) -> Any:
     """Return *span* with every field made encodable, each by itself."""
     return SimpleNamespace(
+        _events=True,  # let it look for both
+        _links=True,
         context=_context(span.context),
         parent=_context(span.parent) if span.parent else None,
         name=_text(span.name),

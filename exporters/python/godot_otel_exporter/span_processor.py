@@ -39,7 +39,11 @@ class GodotSpanProcessor(Batcher, SpanProcessor):
             if context is None or not context.trace_flags & 1:
                 return
             level = logging.ERROR if span.status.status_code is _ERROR else 0
-            self._add(span, level, weight_of(span))
+            memory = self._memory
+            # Weighing takes longer than all the rest.
+            weight = weight_of(span) if memory.behind else 0
+            if memory.put(span, level, weight) and self._thread is None:
+                self._start()
         except Exception as error:  # the span is lost, its author lives
             report("internal", "a span is lost: %s", type(error).__name__)
             self.lose()
