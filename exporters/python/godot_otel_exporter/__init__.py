@@ -1,9 +1,9 @@
-"""From a log call to the queue, inside the user's process.
+"""From a log call or an ended span to the queue, inside the user's process.
 
 ``tap`` takes every record of the ``logging`` module, ``capture`` keeps what matters of
-it, ``processor`` holds it in ``memory``; its thread redacts and encodes (``encode``),
-and the thread of ``link`` hands the batches to the queue, or to the ``spool`` while it
-is away (``sender``). Next station: ``godot_otel.queue``. ``distro`` and ``providers``
+it, ``processor`` holds it in ``memory``, as ``span_processor`` holds spans; a thread of
+each redacts and encodes (``encode``), and the one of ``link`` hands the batches to the
+queue, or to the ``spool`` while it is away (``sender``). Next station: ``godot_otel.queue``. ``distro`` and ``providers``
 set OpenTelemetry up so that records get here at all.
 """
 

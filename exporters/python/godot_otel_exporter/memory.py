@@ -240,8 +240,8 @@ def weight_of(item: Captured | ReadableLogRecord | ReadableSpan) -> int:
 def _span_weight(span: ReadableSpan) -> int:
     weight = _weight(attributes_of(span))
     if has_more(span):
-        for part in (*span.events, *span.links):
-            weight += _weight(part.attributes or {})
+        weight += sum([_weight(event.attributes or {}) for event in span.events])
+        weight += sum([_weight(link.attributes or {}) for link in span.links])
     return weight
 
 
