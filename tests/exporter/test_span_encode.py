@@ -32,6 +32,7 @@ from opentelemetry.trace import (
 from godot_otel.queue import MAX_BATCH_BYTES
 from godot_otel.redact import Redactor
 from godot_otel_exporter.encode import encode_spans
+from godot_otel_exporter.span_encoder import SpanEncoder
 from godot_otel_exporter.values import ATTRIBUTE_MAX_BYTES
 
 RESOURCE = Resource({"service.name": "shop", "n": [1, 2]}, "https://schema/r")
@@ -142,7 +143,7 @@ def test_every_kind_of_span_is_encoded_as_the_stock_exporter_does(case):
     few = {"max_attributes": 1, "max_events": 2, "max_links": 1}
     made = Made(**few if case is dropped else {})
     case(made)
-    encoded = encode_spans(made.spans, Redactor())
+    encoded = encode_spans(made.spans, SpanEncoder(Redactor()))
     (batch,) = encoded.batches
     assert batch.records == len(made.spans) > 0
     assert not +encoded.dropped
@@ -166,7 +167,7 @@ def ended(**fields) -> ReadableSpan:
 
 
 def encoded(*spans: ReadableSpan):
-    found = encode_spans(spans, Redactor())
+    found = encode_spans(spans, SpanEncoder(Redactor()))
     requests = [ExportTraceServiceRequest.FromString(b.payload) for b in found.batches]
     return [
         span
@@ -231,7 +232,7 @@ def test_large_batches_are_split_and_a_span_larger_than_a_batch_is_dropped_alone
     many = {f"key{n}": "x" * 8000 for n in range(60)}
     spans = [ended(name=str(n), attributes=many) for n in range(20)]
     huge = ended(attributes={f"key{n}": "x" * 8000 for n in range(600)})
-    found = encode_spans([*spans, huge], Redactor())
+    found = encode_spans([*spans, huge], SpanEncoder(Redactor()))
     assert len(found.batches) > 2
     assert all(len(batch.payload) <= MAX_BATCH_BYTES for batch in found.batches)
     kept, dropped = encoded(*spans, huge)
@@ -261,10 +262,12 @@ def test_secrets_are_replaced_wherever_a_span_has_them():
         resource=Resource({"db.password": "hunter2"}),
         instrumentation_scope=scope,
     )  # fmt: skip # one span
-    found = encode_spans([span], Redactor())
+    found = encode_spans([span], SpanEncoder(Redactor()))
     payload = found.batches[0].payload
     assert b"hunter2" not in payload
     assert payload.count(b"[REDACTED]") >= 17
     assert b"cart=7" in payload
-    mine = encode_spans([ended(attributes={"card": "4111"})], Redactor(["card"]))
+    mine = encode_spans(
+        [ended(attributes={"card": "4111"})], SpanEncoder(Redactor(["card"]))
+    )
     assert b"4111" not in mine.batches[0].payload

@@ -1,4 +1,4 @@
-"""Log records and spans into OTLP requests, filled in place.
+"""Log records and spans into OTLP requests.
 
 In: what OpenTelemetry's SDK hands to an exporter. Out: batches the queue takes. One bad
 record costs its bad field, or at worst itself, never the batch.
@@ -14,20 +14,16 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-)
 from opentelemetry.sdk.trace import ReadableSpan
 
 from godot_otel.queue import MAX_BATCH_BYTES
 from godot_otel.redact import Redactor
-from godot_otel_exporter import span
 from godot_otel_exporter._compat import ReadableLogRecord
 from godot_otel_exporter.capture import Captured
 from godot_otel_exporter.direct import Direct
 from godot_otel_exporter.groups import Groups
-from godot_otel_exporter.pace import give_way
 from godot_otel_exporter.record import add
+from godot_otel_exporter.span_encoder import SpanEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +54,9 @@ def encode(
     return _in_batches(records, lambda part: _payload(part, redactor, direct))
 
 
-def encode_spans(spans: Sequence[ReadableSpan], redactor: Redactor) -> Encoded:
+def encode_spans(spans: Sequence[ReadableSpan], encoder: SpanEncoder) -> Encoded:
     """Encode *spans* alike."""
-    return _in_batches(spans, lambda part: _span_payload(part, redactor))
+    return _in_batches(spans, encoder.encode)
 
 
 def _in_batches(
@@ -95,33 +91,17 @@ def _payload(
     if len(calls) == len(records):
         return payload, count
     request = ExportLogsServiceRequest()
-    groups = Groups(request.resource_logs, "logs", redactor)
+    groups = Groups(request, redactor)
     for record in records:
         if isinstance(record, Captured):
             continue
         try:
             scope = record.instrumentation_scope
             count += add(
-                groups.items_of(record.resource, scope), record.log_record,
+                groups.logs_of(record.resource, scope), record.log_record,
                 record.dropped_attributes, redactor, scope.name if scope else "",
             )  # fmt: skip # where to, what, from whom
         except Exception:  # noqa: S112 # counted by the caller: it is not in the sum
             continue
     # A message's encoding followed by another's is the encoding of both, merged.
     return payload + request.SerializeToString(), count
-
-
-def _span_payload(
-    spans: Sequence[ReadableSpan], redactor: Redactor
-) -> tuple[bytes, int]:
-    """Encode every span that can be; return how many those are."""
-    request, count = ExportTraceServiceRequest(), 0
-    groups = Groups(request.resource_spans, "spans", redactor)
-    for number, one in enumerate(spans):
-        give_way(number)
-        try:
-            items = groups.items_of(one.resource, one.instrumentation_scope)
-            count += span.add(items, one, redactor)
-        except Exception:  # noqa: S112 # counted by the caller: it is not in the sum
-            continue
-    return request.SerializeToString(), count

@@ -1,11 +1,13 @@
-"""Where in a request a record or span belongs: by its resource and its scope."""
+"""Where in a request a record belongs: by its resource and its scope."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
+from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -19,61 +21,69 @@ class Groups:
     By identity first: hashing a resource costs more than encoding a record.
     """
 
-    def __init__(self, resources: Any, kind: str, redactor: Redactor) -> None:
-        """Sort into *resources*, a request's field; *kind* is ``logs`` or ``spans``."""
-        self._groups = resources
-        self._scopes_of: Callable[[Any], Any] = attrgetter(f"scope_{kind}")
-        self._items_of: Callable[[Any], Any] = attrgetter(
-            "log_records" if kind == "logs" else kind
-        )
+    def __init__(self, request: ExportLogsServiceRequest, redactor: Redactor) -> None:
+        self._request = request
         self._redactor = redactor
         self._resources: dict[int, Any] = {}
         self._scopes: dict[tuple[int, Any], Any] = {}
-        self._items: dict[tuple[int, int], Any] = {}
+        self._logs: dict[tuple[int, int], Any] = {}
 
-    def items_of(
+    def logs_of(
         self, resource: Resource | None, scope: InstrumentationScope | None
     ) -> Any:
-        """Return the repeated field the item must be added to."""
+        """Return the repeated field the record must be added to."""
         identity = id(resource), id(scope)
-        items = self._items.get(identity)
-        if items is None:
+        logs = self._logs.get(identity)
+        if logs is None:
             # A logger with scope attributes makes an equal scope for every record.
-            items = self._items[identity] = self._items_in(resource, scope)
-        return items
+            logs = self._logs[identity] = self._logs_in(resource, scope)
+        return logs
 
-    def _items_in(
+    def _logs_in(
         self, resource: Resource | None, scope: InstrumentationScope | None
     ) -> Any:
         key = id(resource), scope
-        items = self._scopes.get(key)
-        if items is None:
-            items = self._scopes[key] = self._add_scope(resource, scope)
-        return items
+        logs = self._scopes.get(key)
+        if logs is None:
+            logs = self._scopes[key] = self._add_scope(resource, scope)
+        return logs
 
     def _add_scope(
         self, resource: Resource | None, scope: InstrumentationScope | None
     ) -> Any:
         group = self._resources.get(id(resource))
         if group is None:
-            group = self._groups.add()
-            group.resource.SetInParent()
-            if resource is not None:
-                self._fill(group.resource.attributes, resource.attributes)
-                group.schema_url = clean(resource.schema_url or "")
+            group = self._request.resource_logs.add()
+            fill_resource(group, resource, self._redactor)
             self._resources[id(resource)] = group
-        found = self._scopes_of(group).add()
-        found.scope.SetInParent()
-        if scope is not None:
-            found.scope.name = clean(str(scope.name or ""))
-            found.scope.version = clean(str(scope.version or ""))
-            self._fill(found.scope.attributes, scope.attributes or {})
-            found.schema_url = clean(scope.schema_url or "")
-        return self._items_of(found)
+        found = group.scope_logs.add()
+        fill_scope(found, scope, self._redactor)
+        return found.log_records
 
-    def _fill(self, target: Any, attributes: Mapping[str, Any]) -> None:
-        try:
-            fill_pairs(target, attributes, self._redactor)
-        except Exception:
-            del target[:]
-            fill_pairs(target, clean(attributes), self._redactor)
+
+def fill_resource(target: Any, resource: Resource | None, redactor: Redactor) -> None:
+    """Fill ``ResourceLogs`` or ``ResourceSpans``, but for what is in it."""
+    target.resource.SetInParent()
+    if resource is not None:
+        _fill(target.resource.attributes, resource.attributes, redactor)
+        target.schema_url = clean(resource.schema_url or "")
+
+
+def fill_scope(
+    target: Any, scope: InstrumentationScope | None, redactor: Redactor
+) -> None:
+    """Fill ``ScopeLogs`` or ``ScopeSpans`` alike."""
+    target.scope.SetInParent()
+    if scope is not None:
+        target.scope.name = clean(str(scope.name or ""))
+        target.scope.version = clean(str(scope.version or ""))
+        _fill(target.scope.attributes, scope.attributes or {}, redactor)
+        target.schema_url = clean(scope.schema_url or "")
+
+
+def _fill(target: Any, attributes: Mapping[str, Any], redactor: Redactor) -> None:
+    try:
+        fill_pairs(target, attributes, redactor)
+    except Exception:
+        del target[:]
+        fill_pairs(target, clean(attributes), redactor)

@@ -14,9 +14,9 @@ from godot_otel.redact import Redactor
 from godot_otel_exporter._compat import attributes_of, has_more
 from godot_otel_exporter.values import clean, fill_pairs, short_text, within
 
-_KINDS = {id(kind): kind.value + 1 for kind in SpanKind}  # OTLP's: 0 is unspecified
-_LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
-_REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+KINDS = {id(kind): kind.value + 1 for kind in SpanKind}  # OTLP's: 0 is unspecified
+LOCAL: int = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+REMOTE: int = LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _UINT32, _UINT64, _UINT128 = 2**32, 2**64, 2**128
 
 
@@ -43,13 +43,13 @@ def _fill(target: Any, span: Any, redactor: Redactor) -> None:
     target.span_id = context.span_id.to_bytes(8, "big")
     if context.trace_state:
         target.trace_state = _state(context.trace_state)
-    target.flags = _LOCAL
+    target.flags = LOCAL
     if parent:
         target.parent_span_id = parent.span_id.to_bytes(8, "big")
         if parent.is_remote:
-            target.flags = _REMOTE
+            target.flags = REMOTE
     target.name = short_text(span.name, redactor)
-    target.kind = _KINDS.get(id(span.kind), 0)
+    target.kind = KINDS.get(id(span.kind), 0)
     target.start_time_unix_nano = span.start_time
     target.end_time_unix_nano = span.end_time
     fill_pairs(target.attributes, attributes_of(span), redactor)
@@ -84,7 +84,7 @@ def _fill_link(target: Any, link: Any, redactor: Redactor) -> None:
     context = link.context
     target.trace_id = context.trace_id.to_bytes(16, "big")
     target.span_id = context.span_id.to_bytes(8, "big")
-    target.flags = _REMOTE if context.is_remote else _LOCAL
+    target.flags = REMOTE if context.is_remote else LOCAL
     fill_pairs(target.attributes, link.attributes or {}, redactor)
     target.dropped_attributes_count = link.dropped_attributes
 
