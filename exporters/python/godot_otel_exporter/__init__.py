@@ -3,8 +3,9 @@
 ``tap`` takes every record of the ``logging`` module, ``capture`` keeps what matters of
 it, ``processor`` holds it in ``memory``, as ``span_processor`` holds spans; a thread of
 each redacts and encodes (``encode``), and the one of ``link`` hands the batches to the
-queue, or to the ``spool`` while it is away (``sender``). Next station: ``godot_otel.queue``. ``distro`` and ``providers``
-set OpenTelemetry up so that records get here at all.
+queue, or to the ``spool`` while it is away (``sender``). Next station:
+``godot_otel.queue``. ``distro`` and ``providers`` set OpenTelemetry up so that records
+and spans get here at all.
 """
 
 from __future__ import annotations
