@@ -49,6 +49,7 @@ __all__ = [
     "SdkLoggingHandler",
     "attributes_of",
     "current_context",
+    "fields_of_span",
     "get_logger_provider",
     "has_more",
     "limits_of",
@@ -70,6 +71,12 @@ processors_of = attrgetter("_multi_log_record_processor._log_record_processors")
 
 span_processors_of = attrgetter("_active_span_processor._span_processors")
 """Returns those of a provider of tracers."""
+
+fields_of_span = attrgetter(
+    "_name", "_context", "_parent", "_kind", "_start_time", "_end_time", "_status",
+    "_attributes", "_events", "_links",
+)  # fmt: skip # one list
+"""Returns what an ended span holds; asking its properties takes twice as long."""
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:

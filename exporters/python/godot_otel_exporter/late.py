@@ -48,7 +48,7 @@ class _Ended:
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span_context: SpanContext | None = span.context
-        self.attributes: Mapping[str, Any] = span.attributes or {}
+        self.attributes: Mapping[str, Any] = span.attributes  # type: ignore[assignment] # never None
         self.taken: set[str] = set()
         self.time = time.monotonic()
 

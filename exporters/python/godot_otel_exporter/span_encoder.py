@@ -17,7 +17,7 @@ from opentelemetry.trace import StatusCode
 
 from godot_otel.redact import Redactor
 from godot_otel_exporter import span, wire
-from godot_otel_exporter._compat import attributes_of, has_more
+from godot_otel_exporter._compat import fields_of_span
 from godot_otel_exporter.groups import fill_resource, fill_scope
 from godot_otel_exporter.pace import give_way
 from godot_otel_exporter.pairs import SHORT, Pairs
@@ -71,25 +71,26 @@ class SpanEncoder:
 
     def _span(self, one: ReadableSpan) -> bytes:
         """Encode one span; nothing when it is one for the careful way."""
-        name, context = one.name, one.context
-        if context.trace_state or has_more(one) or len(name) > SHORT:
+        (name, context, parent, kind, start, end, status, attributes, events,
+         links) = fields_of_span(one)  # fmt: skip # in its order
+        if events or links or context.trace_state or len(name) > SHORT:
             return b""
-        parent, flags, lineage = one.parent, LOCAL, b""
+        if events.dropped or links.dropped:
+            return b""
+        flags, lineage = LOCAL, b""
         if parent:
             lineage = wire.parent(parent.span_id)
             if parent.is_remote:
                 flags = REMOTE
         head = wire.span_head(
-            context.trace_id, context.span_id, KINDS[id(one.kind)],
-            one.start_time, one.end_time, flags,  # type: ignore[arg-type] # or it raises
-        )  # fmt: skip # two lines
+            context.trace_id, context.span_id, KINDS[id(kind)], start, end, flags
+        )
         text = self._redactor.text(name)
         parts = [head, lineage, wire.framed(wire.NAME, text.encode())]
         pair = self._pairs.encode
-        parts += [pair(key, value) for key, value in attributes_of(one).items()]
-        if dropped := one.dropped_attributes:
-            parts += (wire.DROPPED_ATTRIBUTES, wire.varint(dropped))
-        status = one.status
+        parts += [pair(key, value) for key, value in attributes.copy().items()]
+        if attributes.dropped:
+            parts += (wire.DROPPED_ATTRIBUTES, wire.varint(attributes.dropped))
         if status.status_code is StatusCode.UNSET and not status.description:
             parts.append(wire.EMPTY_STATUS)
         else:
