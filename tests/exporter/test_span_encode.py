@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -271,3 +272,26 @@ def test_secrets_are_replaced_wherever_a_span_has_them():
         [ended(attributes={"card": "4111"})], SpanEncoder(Redactor(["card"]))
     )
     assert b"4111" not in mine.batches[0].payload
+
+
+def test_random_spans_are_encoded_by_hand_as_in_place(monkeypatch):
+    rng = random.Random(5)
+    made = Made()
+    edges = (0, 1, 126, 127, 128, 129, 2047, 2048, 2049, 16_384)
+    for number in range(300):
+        values = {
+            "x" * rng.choice(edges[1:8]): rng.choice(
+                [rng.randrange(-(2**63), 2**63), rng.random(), True, b"bytes",
+                 "z" * rng.choice(edges), [1, "a"], {"k": 1.5}]
+            )
+            for _ in range(rng.randrange(6))
+        }  # fmt: skip # any kind of value
+        span = made.tracer.start_span("é" * rng.choice(edges[:7]), attributes=values)
+        if number % 3:
+            span.set_status(StatusCode.ERROR, "m" * rng.choice(edges))
+        span.end()
+    by_hand, _ = encoded(*made.spans)
+    monkeypatch.setattr(SpanEncoder, "_span", lambda *_: b"")
+    in_place, _ = encoded(*made.spans)
+    assert by_hand == in_place
+    assert len(by_hand) == 300
