@@ -31,6 +31,7 @@ up: .venv/shop ## everything on this machine, in the foreground
 
 bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/emit.py
+	$(BIN)/python benchmarks/emit_spans.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/outages.py
 	$(BIN)/python benchmarks/drain.py

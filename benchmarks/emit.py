@@ -104,7 +104,12 @@ def encoders(runs: int, folder: Path, server: Valkey) -> None:
 
 
 def run(
-    way: str, case: dict[str, object], records: int, folder: Path, server: Valkey
+    way: str,
+    case: dict[str, object],
+    records: int,
+    folder: Path,
+    server: Valkey,
+    program: Path = PROGRAM,
 ) -> dict[str, float]:
     """Run the emitter one way in a process of its own; return what it measured."""
     environ = {
@@ -119,7 +124,7 @@ def run(
     }
     run = [Path(sys.executable).with_name("godot-otel"), "run", "--"]
     done = subprocess.run(
-        [*(run if way == "ours" else []), sys.executable, PROGRAM, way,
+        [*(run if way == "ours" else []), sys.executable, program, way,
          json.dumps(case), str(records)],
         env=os.environ | environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         check=True,

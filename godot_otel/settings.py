@@ -305,6 +305,19 @@ SETTINGS: tuple[Setting, ...] = (
         None, "The compression for logs alone.", one_of("none", "gzip"),
     ),
     Setting(
+        "traces_endpoint", "OTEL_EXPORTER_GODOT_TRACES_ENDPOINT", "Redis URL", None,
+        "The endpoint for spans alone.",
+        redis_url, secret=True,
+    ),
+    Setting(
+        "traces_timeout", "OTEL_EXPORTER_GODOT_TRACES_TIMEOUT",
+        "number of milliseconds", None, "The timeout for spans alone.", _TIMEOUT,
+    ),
+    Setting(
+        "traces_compression", "OTEL_EXPORTER_GODOT_TRACES_COMPRESSION", "compression",
+        None, "The compression for spans alone.", one_of("none", "gzip"),
+    ),
+    Setting(
         "redact_keys", "OTEL_EXPORTER_GODOT_REDACT_KEYS", "list of names", (),
         "Attribute names whose values become [REDACTED], beside the built-in ones.",
         words,

@@ -17,12 +17,25 @@ from fix_queue import Server
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from godot_otel_exporter.spool import Spool
+from godot_otel_exporter.spool import batch_file
 
 BIN = Path(sys.executable).parent
 WAYS = ("plain", "run", "configure")
 CONFIGURE = "from godot_otel_exporter import configure; configure()"
+TRACED = """
+    from opentelemetry import trace
+    class Traced:
+        def info(self, text, *args):
+            with tracer.start_as_current_span(text % args):
+                logging.getLogger("shop").info(text, *args)
+    tracer, log = trace.get_tracer("shop"), Traced()
+"""
+"""``log`` makes a span around each line, of the line's name."""
 FEW = "aiohttp-client,aiohttp-server,celery,fastapi,flask,httpx,httpx2,requests"
 
 
@@ -97,23 +110,30 @@ class Running:
         self.process.wait()
 
 
-def spooled(running: Running) -> list[str]:
-    """The bodies that wait on disk."""
+def spooled(running: Running) -> tuple[list[str], list[str]]:
+    """The bodies of records and the names of spans that wait on disk."""
     bodies: list[str] = []
-
-    def take(entry) -> bool:
-        request = ExportLogsServiceRequest.FromString(entry.payload)
-        bodies.extend(
-            record.body.string_value
-            for group in request.resource_logs
-            for scope in group.scope_logs
-            for record in scope.log_records
-        )
-        return True
-
+    names: list[str] = []
     folder = running.folder / ".local/share/godot-otel/spool"
-    Spool(folder, max_bytes=2**30).replay(take)
-    return bodies
+    for file in sorted(folder.glob("*.batch")):
+        entry = batch_file.unpack(file.read_bytes())
+        if entry.signal == b"traces":
+            spans = ExportTraceServiceRequest.FromString(entry.payload).resource_spans
+            names += [
+                span.name
+                for group in spans
+                for scope in group.scope_spans
+                for span in scope.spans
+            ]
+        else:
+            logs = ExportLogsServiceRequest.FromString(entry.payload).resource_logs
+            bodies += [
+                record.body.string_value
+                for group in logs
+                for scope in group.scope_logs
+                for record in scope.log_records
+            ]
+    return bodies, names
 
 
 def lines(server: Server, service: str) -> list[Line]:
@@ -132,3 +152,18 @@ def lines(server: Server, service: str) -> list[Line]:
                 for record in scope.log_records
             ]  # fmt: skip # one shape
     return found
+
+
+def spans(server: Server, service: str) -> list[Span]:
+    """The spans of one service."""
+    return [
+        span
+        for request in server.trace_requests()
+        for group in request.resource_spans
+        if any(
+            pair.key == "service.name" and pair.value.string_value == service
+            for pair in group.resource.attributes
+        )
+        for scope in group.scope_spans
+        for span in scope.spans
+    ]

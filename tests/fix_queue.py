@@ -11,6 +11,9 @@ import redis
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
 
 
 class Server:
@@ -52,13 +55,29 @@ class Server:
             client.hset("godot:{0}:meta", mapping=limits)
 
     def requests(self) -> list[ExportLogsServiceRequest]:
+        payloads = self._payloads(b"logs")
+        return [ExportLogsServiceRequest.FromString(one) for one in payloads]
+
+    def trace_requests(self) -> list[ExportTraceServiceRequest]:
+        payloads = self._payloads(b"traces")
+        return [ExportTraceServiceRequest.FromString(one) for one in payloads]
+
+    def _payloads(self, signal: bytes) -> list[bytes]:
         return [
-            ExportLogsServiceRequest.FromString(
-                gzip.decompress(entry[b"payload"])
-                if entry[b"encoding"] == b"gzip"
-                else entry[b"payload"]
-            )
+            gzip.decompress(entry[b"payload"])
+            if entry[b"encoding"] == b"gzip"
+            else entry[b"payload"]
             for entry in self.entries()
+            if entry[b"signal"] == signal
+        ]
+
+    def spans(self):
+        return [
+            span
+            for request in self.trace_requests()
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
         ]
 
     def records(self):

@@ -16,7 +16,12 @@ from pathlib import Path
 from godot_otel import instrumentors, settings
 from godot_otel_exporter import service
 from godot_otel_exporter.endpoint import resolve, without_password
-from godot_otel_exporter.environment import DEFAULTS, SAID_NO_QUEUE, SELECTION
+from godot_otel_exporter.environment import (
+    DEFAULTS,
+    SAID_NO_QUEUE,
+    SELECTION,
+    SIGNALS,
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -59,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog="godot-otel run",
         usage="godot-otel run [--service NAME] [--data-dir DIR] -- COMMAND ...",
-        description="Run an application; its log records go to the queue, each with its"
-        " trace id. The application itself is not changed.",
+        description="Run an application; its log records, each with its trace id, and"
+        " its spans go to the queue. The application itself is not changed.",
     )
     parser.add_argument(
         "--service", metavar="NAME", help="default: the program's or module's name"
@@ -103,25 +108,28 @@ def _line(command: list[str]) -> str:
     url = resolve()
     if url is None:
         os.environ[SAID_NO_QUEUE] = "1"
-        queue = "no queue: start one with `godot-otel up`"
+        queue = "no queue: start one with `godot-otel up`, "
     else:
-        queue = f"queue {without_password(url)}"
+        queue = f"queue {without_password(url)} "
     active = sorted(instrumentors.active())
     missing = instrumentors.missing()
     parts = [
         f"service {service.named() or service.name_of(command)}",
-        _off() or queue,
+        *_sent(queue),
         f"instrumented: {', '.join(active) or 'nothing'}",
         *(f"not instrumented: {module} ({pip})" for module, pip in missing),
     ]
     return f"godot-otel: {'; '.join(parts)}"
 
 
-def _off() -> str:
-    """Name the variable by which no log record will be exported, if there is one."""
+def _sent(queue: str) -> list[str]:
+    """Say what goes to *queue*, or by which variable it does not."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return "log records are NOT exported: OTEL_SDK_DISABLED"
-    exporters = os.environ["OTEL_LOGS_EXPORTER"].split(",")
-    if "godot" not in (name.strip() for name in exporters):
-        return "log records are NOT sent to the queue: OTEL_LOGS_EXPORTER"
-    return ""
+        return ["log records and spans are NOT exported: OTEL_SDK_DISABLED"]
+    said = {
+        f"{what} are NOT sent to the queue: {variable}": what
+        for variable, what in SIGNALS.items()
+        if "godot" not in settings.words(os.environ[variable])
+    }
+    sent = [what for what in SIGNALS.values() if what not in said.values()]
+    return [*([f"{queue}for {' and '.join(sent)}"] if sent else []), *said]

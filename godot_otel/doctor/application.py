@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from godot_otel import instrumentors
 from godot_otel.doctor.check import Check, ok, problem, warning
+from godot_otel_exporter.environment import SIGNALS
 
 ABOUT = "application"
 _NAMES = {
@@ -63,13 +64,15 @@ def _names() -> Iterator[Check]:
                 " switch everything off",
                 f"install it, or take it out of {variable}",
             )
-        if variable == "OTEL_LOGS_EXPORTER" and named and "godot" not in named:
+        if variable in SIGNALS and named and "godot" not in named:
             yield warning(
                 ABOUT,
-                f"OTEL_LOGS_EXPORTER={','.join(named)}: log records do not go to the"
+                f"{variable}={','.join(named)}: {SIGNALS[variable]} do not go to the"
                 " queue",
-                "add godot to OTEL_LOGS_EXPORTER, or unset it",
+                f"add godot to {variable}, or unset it",
             )
+        elif variable in SIGNALS:
+            yield ok(ABOUT, f"`godot-otel run` sends {SIGNALS[variable]} to the queue")
 
 
 def _distro() -> Iterator[Check]:

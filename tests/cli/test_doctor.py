@@ -252,7 +252,8 @@ def test_settings_that_are_wrong_come_first_and_the_rest_is_still_checked(doctor
     [
         ("OTEL_SDK_DISABLED", "true", "nothing is exported", "unset OTEL_SDK_DISABLED"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "names zipkin, which is not", "install it"),
-        ("OTEL_LOGS_EXPORTER", "console", "do not go to the queue", "add godot"),
+        ("OTEL_LOGS_EXPORTER", "console", "log records do not go to", "add godot"),
+        ("OTEL_TRACES_EXPORTER", "none", "spans do not go to the queue", "add godot"),
         ("OTEL_PROPAGATORS", "tracecontext,b33", "names b33, which", "take it out"),
         ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "logging", "no log record", "take"),
         ("OTEL_PYTHON_DISTRO", "aws", "would use that", "OTEL_PYTHON_DISTRO=godot"),

@@ -136,14 +136,26 @@ def test_a_span_is_a_line_as_well(capfd):
     found = ExportTraceServiceRequest()
     group = found.resource_spans.add()
     text(group.resource.attributes, service_name="shop")
-    group.scope_spans.add().spans.add(
-        name="GET /cart", trace_id=bytes(range(16)), span_id=bytes(range(8)),
+    scope = group.scope_spans.add()
+    scope.scope.name = "shop.cart"
+    span = scope.spans.add(
+        name="GET /cart", kind=2, trace_id=bytes(range(16)), span_id=bytes(range(8)),
         start_time_unix_nano=NOON, end_time_unix_nano=NOON + 1,
     )  # fmt: skip # one span
+    span.status.code, span.status.message = 2, "no"
+    text(span.attributes, route="/cart")
+    event = span.events.add(name="exception", time_unix_nano=NOON)
+    text(event.attributes, type="KeyError")
     Fallback("stderr").write(entry(found, signal=b"traces"))
     (shown,) = objects(capfd.readouterr().err)
     assert shown["name"] == "GET /cart"
     assert shown["span_id"] == "0001020304050607"
+    assert (shown["logger"], shown["kind"]) == ("shop.cart", "SERVER")
+    assert (shown["status"], shown["status_message"]) == ("ERROR", "no")
+    assert shown["attributes"] == {"route": "/cart"}
+    assert [(e["name"], e["attributes"]) for e in shown["events"]] == [
+        ("exception", {"type": "KeyError"})
+    ]
     assert shown["parent_span_id"] is None
     assert (shown["time"][-10:], shown["end"][-10:]) == ("123456789Z", "123456790Z")
 

@@ -146,7 +146,8 @@ def test_the_line_says_service_queue_and_instrumentation(environment, tmp_path, 
     main(["run", "--service", "cart", "--", "python", "x.py"])
     assert became[0][1][1:] == ["x.py"]
     line = capsys.readouterr().err
-    assert "service cart; queue redis://somewhere:7/1; instrumented: " in line
+    queue = "queue redis://somewhere:7/1 for log records and spans"
+    assert f"service cart; {queue}; instrumented: " in line
     assert "flask" in line
     assert "not instrumented: rails (pip install 'godot-otel[django]')" in line
     assert "secret" not in line
@@ -255,13 +256,14 @@ def test_a_set_up_that_fails_is_said_and_the_program_runs(server, program, godot
         OTEL_TRACES_EXPORTER="nosuch",
     )
     assert (done.returncode, done.stdout) == (0, "runs\n")
-    assert "godot-otel: log records are NOT exported:" in done.stderr
+    assert "godot-otel: log records and spans are NOT exported:" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOGS_EXPORTER", "none")],
-)
+    [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOGS_EXPORTER", "none"),
+     ("OTEL_TRACES_EXPORTER", "none")],
+)  # fmt: skip # pairs
 def test_the_line_says_by_which_variable_nothing_is_exported(
     name, value, server, program, godot_run
 ):
@@ -271,11 +273,14 @@ def test_the_line_says_by_which_variable_nothing_is_exported(
         GODOT_REDIS_URL=server.url,
         **{name: value},
     )
-    assert server.entries() == []
+    assert server.bodies() == (["x"] if name == "OTEL_TRACES_EXPORTER" else [])
     first = done.stderr.splitlines()[0]
     assert "NOT" in first
     assert name in first
-    assert "redis://" not in first
+    goes = {"OTEL_LOGS_EXPORTER": " for spans;",
+            "OTEL_TRACES_EXPORTER": " for log records;"}  # fmt: skip # pairs
+    assert ("redis://" in first) == (name in goes)
+    assert goes.get(name, "") in first
 
 
 def test_a_command_that_cannot_be_executed_is_said(tmp_path, godot_run):

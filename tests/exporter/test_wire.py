@@ -30,7 +30,9 @@ def read(*parts: bytes) -> LogRecord:
     "number", [0, 1, 127, 128, 16_383, 16_384, 2**63 - 1, -1, -(2**63)]
 )
 def test_whole_numbers(number):
-    (pair,) = read(wire.attribute(wire.key("n"), wire.int_value(number))).attributes
+    (pair,) = read(
+        wire.attribute(wire.RECORD_ATTRIBUTES, wire.key("n"), wire.int_value(number))
+    ).attributes
     assert (pair.key, pair.value.int_value) == ("n", number)
 
 
@@ -39,7 +41,11 @@ def test_texts_of_every_length_that_changes_the_form(length):
     text = "é" * (length // 2) + "x" * (length % 2)
     record = read(
         wire.framed(wire.BODY, wire.text_value(text.encode())),
-        wire.attribute(wire.key("k" * length), wire.text_value(text.encode())),
+        wire.attribute(
+            wire.RECORD_ATTRIBUTES,
+            wire.key("k" * length),
+            wire.text_value(text.encode()),
+        ),
     )
     assert record.body.string_value == text
     (pair,) = record.attributes
@@ -50,9 +56,9 @@ def test_the_rest_of_a_record():
     record = read(
         wire.times(1_795_000_000_123_456_789), wire.ids(2**127 + 5, 2**63 + 7, 3),
         wire.framed(wire.EVENT_NAME, b"paid"),
-        wire.attribute(wire.key("d"), wire.double_value(-1.5)),
-        wire.attribute(wire.key("t"), wire.bool_value(True)),
-        wire.attribute(wire.key("f"), wire.bool_value(False)),
+        wire.attribute(wire.RECORD_ATTRIBUTES, wire.key("d"), wire.double_value(-1.5)),
+        wire.attribute(wire.RECORD_ATTRIBUTES, wire.key("t"), wire.bool_value(True)),
+        wire.attribute(wire.RECORD_ATTRIBUTES, wire.key("f"), wire.bool_value(False)),
     )  # fmt: skip # a field each
     assert record.time_unix_nano == 1_795_000_000_123_456_789
     assert record.observed_time_unix_nano == record.time_unix_nano

@@ -37,6 +37,9 @@ logger_provider:
         schedule_delay: 200
         exporter:
           godot: {endpoint: "%s", redact_keys: [article], %s}
+tracer_provider:
+  processors:
+    - batch: {exporter: {godot: {endpoint: "%s", compression: none}}}
 """
 
 SELECTED = {"OTEL_PYTHON_DISTRO": "godot", "OTEL_PYTHON_CONFIGURATOR": "godot"}
@@ -208,16 +211,18 @@ def test_selected_it_works_beside_the_other_distro_without_a_word(
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert done.stderr == run(crowded).stderr == "out of stock\n"
     assert bodies(redis_url) == ["an order", "out of stock"]
+    assert span_names(redis_url) == ["order"]
 
 
 def test_it_is_a_plain_exporter_under_the_other_distro(crowded, redis_url):
     done = run(
         crowded, "opentelemetry-instrument", GODOT_REDIS_URL=redis_url,
-        OTEL_LOGS_EXPORTER="godot", OTEL_TRACES_EXPORTER="none",
+        OTEL_LOGS_EXPORTER="godot", OTEL_TRACES_EXPORTER="godot",
         OTEL_METRICS_EXPORTER="none",
     )  # fmt: skip # one call
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert bodies(redis_url) == ["out of stock"]  # the stock pieces drop INFO
+    assert span_names(redis_url) == ["order"]
 
 
 @pytest.mark.parametrize("variables", [{}, SELECTED], ids=["stock", "ours"])
@@ -225,7 +230,7 @@ def test_a_configuration_files_keys_are_the_exporters_arguments(
     variables, crowded, redis_url
 ):
     file = crowded.elsewhere / "otel.yaml"
-    file.write_text(DECLARED % (redis_url, "timeout: 3"))
+    file.write_text(DECLARED % (redis_url, "timeout: 3", redis_url))
     done = run(
         crowded, "opentelemetry-instrument", OTEL_CONFIG_FILE=str(file), **variables
     )
@@ -241,6 +246,7 @@ def test_a_configuration_files_keys_are_the_exporters_arguments(
         if pair.key == "article"
     )
     assert article.value.string_value == "[REDACTED]"
+    assert span_names(redis_url) == ["order"]
     if variables:
         assert done.stderr == "out of stock\n"
 
@@ -248,7 +254,7 @@ def test_a_configuration_files_keys_are_the_exporters_arguments(
 @pytest.mark.parametrize("variables", [{}, SELECTED], ids=["stock", "ours"])
 def test_a_key_that_is_no_argument_is_named(variables, crowded, redis_url):
     file = crowded.elsewhere / "otel.yaml"
-    file.write_text(DECLARED % (redis_url, "stream: logs"))
+    file.write_text(DECLARED % (redis_url, "stream: logs", redis_url))
     done = run(
         crowded, "opentelemetry-instrument", OTEL_CONFIG_FILE=str(file), **variables
     )
@@ -259,12 +265,28 @@ def test_a_key_that_is_no_argument_is_named(variables, crowded, redis_url):
 
 
 def requests_in(redis_url: str) -> list[ExportLogsServiceRequest]:
+    return [
+        ExportLogsServiceRequest.FromString(p) for p in payloads(redis_url, b"logs")
+    ]
+
+
+def span_names(redis_url: str) -> list[str]:
+    return [
+        span.name
+        for payload in payloads(redis_url, b"traces")
+        for group in ExportTraceServiceRequest.FromString(payload).resource_spans
+        for scope in group.scope_spans
+        for span in scope.spans
+    ]
+
+
+def payloads(redis_url: str, signal: bytes) -> list[bytes]:
     with redis.Redis.from_url(redis_url) as client:
         entries = client.xrange("godot:{0}:batches")
     return [
-        ExportLogsServiceRequest.FromString(fields[b"payload"])
+        fields[b"payload"]
         for _, fields in entries
-        if fields[b"records"] != b"0"
+        if fields[b"signal"] == signal and fields[b"records"] != b"0"
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from fix_launch import BIN, CONFIGURE, FEW, WAYS, Line, Running, lines, spooled
+from fix_launch import BIN, CONFIGURE, FEW, WAYS, Line, Running, lines, spans, spooled
 from fix_queue import Server
 from fix_serving import free_port
 
@@ -79,9 +79,20 @@ def kept(queue) -> Callable[[Running], list[str]]:
 
     def kept(running: Running) -> list[str]:
         found = [line.body for line in lines(queue, running.service)]
-        return found + spooled(running)
+        return found + spooled(running)[0]
 
     return kept
+
+
+@pytest.fixture
+def traced(queue) -> Callable[[Running], list[str]]:
+    """The names of one program's spans: in the queue, then on disk."""
+
+    def traced(running: Running) -> list[str]:
+        found = [span.name for span in spans(queue, running.service)]
+        return found + spooled(running)[1]
+
+    return traced
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import redis
+from fix_launch import spans
 from fix_processes import wait_until
 
 TASKS = 1000
@@ -63,4 +64,7 @@ def test_a_thousand_tasks_over_two_hundred_workers(launch, queue, stored):
         f"task {n}": 1 for n in range(TASKS)
     }
     assert {line.trace_id for line in lines} == {trace_id}
+    ran = [one for one in spans(queue, worker.service) if one.name == "run/work"]
+    assert len({one.span_id for one in ran}) == len(ran) == TASKS
+    assert {one.trace_id.hex() for one in ran} == {trace_id}
     assert len({line.instance for line in lines}) >= TASKS / 5

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 
 import pytest
+from fix_launch import TRACED
 
 HEAD = """
     import logging, multiprocessing, os, sys, time
     CONFIGURE
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    log = logging.getLogger("shop")
     def work(n):
         log.info("child %d", n)
         time.sleep(0.05)
         return n
 """
+HEAD += TRACED
 
 # the program -> its lines; "queued" is on its way in the parent while it forks
 CHILDREN = {
@@ -132,7 +133,7 @@ CHILDREN = {
 
 
 @pytest.mark.parametrize("kind", CHILDREN)
-def test_children(kind, alike, kept):
+def test_children(kind, alike, kept, traced):
     source, expected = CHILDREN[kind]
     ways = ("plain", "run", "configure")[: 2 + (kind == "fork")]
 
@@ -141,6 +142,7 @@ def test_children(kind, alike, kept):
 
     for running in alike(f"{HEAD}{source}", common=unordered, ways=ways):
         assert sorted(kept(running)) == sorted(expected), running.way
+        assert sorted(traced(running)) == sorted(expected), running.way
 
 
 def test_each_child_is_an_instance_of_its_own(launch, stored):
@@ -150,7 +152,7 @@ def test_each_child_is_an_instance_of_its_own(launch, stored):
     assert len({line.instance for line in found}) == len(found) == 4
 
 
-def test_many_short_lives(launch, stored):
+def test_many_short_lives(launch, stored, traced):
     """Parents that log all the time while they fork: nothing is lost or sent twice."""
     source = f"""{HEAD}
     import threading
@@ -176,3 +178,4 @@ def test_many_short_lives(launch, stored):
     assert bodies == sorted(
         [f"parent {n}" for n in range(2000)] + [f"child {n}" for n in range(60)]
     )
+    assert sorted(traced(running)) == bodies

@@ -9,13 +9,13 @@ import sys
 import time
 
 import pytest
-from fix_launch import BIN, WAYS
+from fix_launch import BIN, TRACED, WAYS
 
 LOGGING = """
     import atexit, asyncio, logging, os, signal, sys, threading, time
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    log = logging.getLogger("shop")
 """
+LOGGING += TRACED
 
 # what the program does -> the lines that must be there
 ENDS = {
@@ -132,11 +132,12 @@ IN_CODE_TOO = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_program_that_ends(end, alike, kept):
+def test_a_program_that_ends(end, alike, kept, traced):
     does, expected = ENDS[end]
     ways = WAYS if end in IN_CODE_TOO else WAYS[:2]
     for running in alike(f"{LOGGING}    {does.strip()}\n", ways=ways):
         assert sorted(kept(running)) == sorted(expected), running.way
+        assert sorted(traced(running)) == sorted(expected), running.way
 
 
 def test_callbacks_registered_before_us_are_heard_though_they_run_last(alike, stored):

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fix_launch import TRACED
 
 from godot_otel_exporter import lifecycle  # the installed one is a copy of it
 
@@ -16,8 +17,8 @@ CHECKOUT = Path(lifecycle.__file__).parents[3]
 HEAD = """
     import atexit, logging, multiprocessing, os, sys, threading, time
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    log = logging.getLogger("shop")
 """
+HEAD += TRACED
 PROGRAMS = {
     "last line": ("log.info('a')", ["a"], None),
     "atexit alone": ("atexit.register(log.info, 'late')", ["late"], None),
@@ -96,7 +97,7 @@ def newer(request, tmp_path_factory) -> Path:
     return folder / "bin"
 
 
-def test_ends_and_children(newer, launch, kept):
+def test_ends_and_children(newer, launch, kept, traced):
     started = {}
     for name, (does, _, _) in PROGRAMS.items():
         for way in ("plain", "run"):
@@ -120,3 +121,4 @@ def test_ends_and_children(newer, launch, kept):
             before.err,
         ), name
         assert sorted(kept(ours)) == sorted(expected), name
+        assert sorted(traced(ours)) == sorted(expected), name

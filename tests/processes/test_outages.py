@@ -7,18 +7,19 @@ import signal
 import time
 
 import pytest
+from fix_launch import TRACED
 from fix_queue import Server
 from fix_serving import free_port
 
 PROGRAM = """
     import logging, os, signal, sys, time
-    log = logging.getLogger("shop")
-    log.setLevel(logging.INFO)
+    logging.getLogger("shop").setLevel(logging.INFO)
+    TRACED
     for n in range(2000):
         log.info("line %d", n)
     print(time.time(), flush=True)
     {end}
-"""
+""".replace("    TRACED\n", TRACED[1:])
 ENDS = {
     "its last line": "pass",
     "os._exit": "os._exit(3)",
@@ -46,21 +47,22 @@ def frozen(tmp_path):
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_queue_that_hangs_holds_nobody_for_long(end, launch, kept, frozen):
+def test_a_queue_that_hangs_holds_nobody_for_long(end, launch, kept, traced, frozen):
     source = PROGRAM.format(end=ENDS[end])
     both = [launch(source, way=way, url=frozen.url) for way in ("run", "configure")]
     for running in both:
         assert took(running) < 5.5
-        bodies = kept(running)
-        assert sorted(bodies) == sorted(f"line {n}" for n in range(2000))
+        expected = sorted(f"line {n}" for n in range(2000))
+        assert sorted(kept(running)) == sorted(traced(running)) == expected
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_queue_that_is_gone_holds_nobody(end, launch, kept):
+def test_a_queue_that_is_gone_holds_nobody(end, launch, kept, traced):
     url = f"redis://127.0.0.1:{free_port()}"
     running = launch(PROGRAM.format(end=ENDS[end]), url=url)
     assert took(running) < 1.0
-    assert sorted(kept(running)) == sorted(f"line {n}" for n in range(2000))
+    expected = sorted(f"line {n}" for n in range(2000))
+    assert sorted(kept(running)) == sorted(traced(running)) == expected
 
 
 def test_a_second_sigterm_ends_it_at_once(launch, frozen):
@@ -81,14 +83,16 @@ def test_a_second_sigterm_ends_it_at_once(launch, frozen):
     assert time.monotonic() - began < 0.5
 
 
-def test_a_queue_that_hangs_in_the_middle_holds_nobody_for_long(launch, kept, tmp_path):
+def test_a_queue_that_hangs_in_the_middle_holds_nobody_for_long(
+    launch, kept, traced, tmp_path
+):  # fmt: skip # what it needs
     folder = tmp_path / "server"
     folder.mkdir()
     server = Server(folder, free_port())
     program = """
     import logging, sys, time
-    log = logging.getLogger("shop")
-    log.setLevel(logging.INFO)
+    logging.getLogger("shop").setLevel(logging.INFO)
+    TRACED
     for n in range(1000):
         log.info("line %d", n)
     time.sleep(1)
@@ -96,7 +100,7 @@ def test_a_queue_that_hangs_in_the_middle_holds_nobody_for_long(launch, kept, tm
     time.sleep(0.5)
     for n in range(1000, 2000):
         log.info("line %d", n)
-    """
+    """.replace("    TRACED\n", TRACED[1:])
     try:
         running = launch(program, url=server.url)
         running.says("frozen?")
@@ -106,9 +110,9 @@ def test_a_queue_that_hangs_in_the_middle_holds_nobody_for_long(launch, kept, tm
         assert time.monotonic() - began < 5.5
         os.kill(server.process.pid, signal.SIGCONT)
         time.sleep(0.2)
-        assert set(server.bodies() + kept(running)) == {
-            f"line {n}" for n in range(2000)
-        }
+        expected = {f"line {n}" for n in range(2000)}
+        assert set(server.bodies() + kept(running)) == expected
+        assert {s.name for s in server.spans()} | {*traced(running)} == expected
     finally:
         server.process.kill()
         server.process.send_signal(signal.SIGCONT)

@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from fix_launch import spans
 from fix_processes import wait_until
 from fix_serving import free_port
 
@@ -70,7 +71,7 @@ def shape(text: str) -> list[str]:
 
 @pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
 @pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
-def test_gunicorn(preload, last, launch, stored):
+def test_gunicorn(preload, last, launch, stored, queue):
     ports = {}
     both = []
     for way in ("plain", "run"):
@@ -106,6 +107,9 @@ def test_gunicorn(preload, last, launch, stored):
     assert {n: line.trace_id for n, line in requests.items()} == traces
     assert len([line for line in found if line.body in
                 {f"request {n}" for n in traces}]) == 30  # fmt: skip # a sum
+    served = [span.trace_id.hex() for span in spans(queue, both[1].service)]
+    assert len(set(served)) == len(served)
+    assert set(served) >= set(traces.values())
     access = [line for line in found if line.logger == "gunicorn.access"]
     assert len([one for one in access if "/0 " not in one.body and "/99 " not in
                 one.body]) == 30  # fmt: skip # a sum

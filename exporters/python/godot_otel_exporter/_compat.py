@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from operator import attrgetter
+from typing import Any
 
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.context import _RUNTIME_CONTEXT, get_current
@@ -28,6 +29,7 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExporter,
     LogRecordExportResult,
 )
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
 
 with warnings.catch_warnings():
@@ -45,11 +47,15 @@ __all__ = [
     "ReadableLogRecord",
     "SdkConfigurator",
     "SdkLoggingHandler",
+    "attributes_of",
     "current_context",
+    "fields_of_span",
     "get_logger_provider",
+    "has_more",
     "limits_of",
     "load_instrumentors",
     "processors_of",
+    "span_processors_of",
     "takes_records_unchanged",
 ]
 
@@ -62,6 +68,32 @@ current_context = (
 
 processors_of = attrgetter("_multi_log_record_processor._log_record_processors")
 """Returns the tuple of a provider's processors: another one once it changes."""
+
+span_processors_of = attrgetter("_active_span_processor._span_processors")
+"""Returns those of a provider of tracers."""
+
+fields_of_span = attrgetter(
+    "_name", "_context", "_parent", "_kind", "_start_time", "_end_time", "_status",
+    "_attributes", "_events", "_links",
+)  # fmt: skip # one list
+"""Returns what an ended span holds; asking its properties takes twice as long."""
+
+
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
+    """Return a span's attributes in a dictionary of their own.
+
+    As copies are made by the interpreter itself; going through the views of the SDK's
+    own mapping takes several times as long.
+    """
+    return span.attributes.copy()  # type: ignore[union-attr, no-any-return] # a proxy
+
+
+def has_more(span: ReadableSpan) -> bool:
+    """Say whether a span has or had events or links; asking itself copies both."""
+    events, links = span._events, span._links
+    return bool(
+        events or links or getattr(events, "dropped", 0) or getattr(links, "dropped", 0)
+    )
 
 
 def limits_of(provider: LoggerProvider) -> tuple[int | None, int | None]:

@@ -1,4 +1,4 @@
-"""How records are batched: OpenTelemetry's variables, with defaults of our own."""
+"""How items are batched: OpenTelemetry's variables, with defaults of our own."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ _QUEUE_RECORDS = 32_768
 
 @dataclass(frozen=True)
 class Batching:
-    """How long a record waits for others, and how many may wait and go together."""
+    """How long an item waits for others, and how many may wait and go together."""
 
     delay: float
-    """In seconds: ``OTEL_BLRP_SCHEDULE_DELAY``, which is in milliseconds."""
+    """In seconds: ``OTEL_*_SCHEDULE_DELAY``, which is in milliseconds."""
     batch_records: int
-    """``OTEL_BLRP_MAX_EXPORT_BATCH_SIZE``."""
+    """``OTEL_*_MAX_EXPORT_BATCH_SIZE``."""
     queue_records: int
-    """``OTEL_BLRP_MAX_QUEUE_SIZE``."""
+    """``OTEL_*_MAX_QUEUE_SIZE``."""
 
     @classmethod
-    def from_environment(cls) -> Batching:
-        """Read the variables; a malformed one is reported, and its default holds."""
-        queue_records = _positive("OTEL_BLRP_MAX_QUEUE_SIZE", _QUEUE_RECORDS)
-        batch_records = _positive("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", _BATCH_RECORDS)
-        delay = _positive("OTEL_BLRP_SCHEDULE_DELAY", _DELAY_MILLISECONDS) / 1000
+    def of(cls, processor: str) -> Batching:
+        """Read the variables of ``BLRP``, for log records, or ``BSP``, for spans.
+
+        A malformed one is reported, and its default holds.
+        """
+        name = f"OTEL_{processor}_"
+        queue_records = _positive(f"{name}MAX_QUEUE_SIZE", _QUEUE_RECORDS)
+        batch_records = _positive(f"{name}MAX_EXPORT_BATCH_SIZE", _BATCH_RECORDS)
+        delay = _positive(f"{name}SCHEDULE_DELAY", _DELAY_MILLISECONDS) / 1000
         return cls(delay, min(batch_records, queue_records), queue_records)
 
 

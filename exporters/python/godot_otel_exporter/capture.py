@@ -133,18 +133,19 @@ def _extra(record: logging.LogRecord, weight: int) -> tuple[dict[str, Any] | Non
             weight += len(value)
         elif kind not in _SMALL:
             value = clean(value)
-            weight += _weight(value)
+            weight += characters(value)
         extra[name] = value
     return extra or None, weight + len(extra) * _NAME_WEIGHT
 
 
-def _weight(value: Any) -> int:
+def characters(value: Any) -> int:
+    """Return about how many characters a value of an attribute holds."""
     kind = value.__class__
     if kind is str or kind is bytes:
         return len(value)
     if kind is dict:
-        return sum(map(_weight, value.values())) + len(value) * _NAME_WEIGHT
-    return sum(map(_weight, value)) if kind is list else _VALUE_WEIGHT
+        return sum(map(characters, value.values())) + len(value) * _NAME_WEIGHT
+    return sum(map(characters, value)) if kind in (list, tuple) else _VALUE_WEIGHT
 
 
 def _text(value: Any) -> str:

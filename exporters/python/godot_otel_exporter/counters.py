@@ -1,4 +1,4 @@
-"""What became of the records of one process: sums since it began."""
+"""What became of the records and spans of one process: sums since it began."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections import Counter
 
 
 class Counters:
-    """Counts for one exporter in one process; a forked child begins anew.
+    """Counts for one link in one process, both signals in one sum.
+
+    A forked child begins anew.
 
     emitted = what the queue took + what the spool took + what was dropped.
     """

@@ -7,7 +7,6 @@ takes the standard way's path, field by field.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from itertools import islice
 from types import SimpleNamespace
@@ -21,14 +20,12 @@ from godot_otel.redact import Redactor
 from godot_otel_exporter import capture, record, wire
 from godot_otel_exporter._compat import LoggerProvider, limits_of
 from godot_otel_exporter.capture import SITE, Captured
+from godot_otel_exporter.pace import give_way
+from godot_otel_exporter.pairs import SHORT, Pairs
 from godot_otel_exporter.values import clean, fill_pairs
 
 _CACHE_MAX = 4096
 _SITE_ATTRIBUTES = 6
-_SHORT = 2048  # characters that exceed no cap, whatever they are
-_INT64 = 2**63
-_YIELD_MASK = 63
-_YIELD_SECONDS = 50e-6
 
 
 class Direct:
@@ -38,7 +35,7 @@ class Direct:
         self._provider = provider
         self._redactor = redactor
         self._sites: dict[Any, tuple[bytes, frozenset[str]]] = {}
-        self._keys: dict[str, bytes] = {}
+        self._pairs = Pairs(LogRecord, wire.RECORD_ATTRIBUTES, redactor)
         self._resource: tuple[Resource | None, bytes] = (None, b"")
         self._count, self._length = limits_of(provider)
         self._most = (2**31 if self._count is None else self._count) - _SITE_ATTRIBUTES
@@ -52,10 +49,7 @@ class Direct:
         loggers: dict[str, list[bytes]] = {}
         count = 0
         for number, call in enumerate(calls):
-            if number & _YIELD_MASK == 0:
-                # Threads of the application wait for the interpreter while this one
-                # runs, by default for 5 ms; so it steps aside far more often.
-                time.sleep(_YIELD_SECONDS)
+            give_way(number)
             try:
                 data = self._record(call) or self._carefully(call)
             except Exception:
@@ -74,7 +68,7 @@ class Direct:
     def _record(self, call: Captured) -> bytes:
         """Encode one call; nothing when it is one for the careful way."""
         message = call.message
-        if self._limited or len(message) > _SHORT:
+        if self._limited or len(message) > SHORT:
             return b""
         own = call.extra
         site, names = self._site(call)
@@ -89,46 +83,15 @@ class Direct:
         if call.logger == record.COLOURED:
             message = record.without_colours(message)
         text = self._redactor.text(message)
-        if len(text) > _SHORT:
+        if len(text) > SHORT:
             return b""
         parts.append(wire.framed(wire.BODY, wire.text_value(text.encode())))
         if own:
             if len(own) > self._most or not names.isdisjoint(own):
                 return b""
-            pair = self._pair
+            pair = self._pairs.encode
             parts += [pair(name, value) for name, value in own.items()]
         return wire.framed(wire.RECORDS, b"".join(parts))
-
-    def _pair(self, name: str, value: Any) -> bytes:
-        """Encode an attribute; the common kinds by hand, as this is run most."""
-        key = self._keys.get(name) or self._key(name)
-        kind = value.__class__
-        if not key:
-            return self._odd_pair(name, value)
-        if kind is str and len(value) <= _SHORT:
-            text = self._redactor.text(value)
-            if len(text) <= _SHORT:
-                return wire.text_attribute(key, text.encode())
-        elif kind is int and -_INT64 <= value < _INT64:
-            return wire.attribute(key, wire.int_value(value))
-        elif kind is float:
-            return wire.attribute(key, wire.double_value(value))
-        elif kind is bool:
-            return wire.attribute(key, wire.bool_value(value))
-        return self._odd_pair(name, value)
-
-    def _odd_pair(self, name: str, value: Any) -> bytes:
-        odd = LogRecord()
-        fill_pairs(odd.attributes, {name: value}, self._redactor)
-        return odd.SerializeToString()
-
-    def _key(self, name: str) -> bytes:
-        """Encode an attribute's name; nothing when its value is a secret."""
-        if len(self._keys) >= _CACHE_MAX:
-            self._keys.clear()  # names made of data: keep memory bounded
-        secret = self._redactor.is_secret(name)
-        key = self._keys[name] = b"" if secret else wire.key(name)
-        return key
 
     def _site(self, call: Captured) -> tuple[bytes, frozenset[str]]:
         key = call[:SITE]

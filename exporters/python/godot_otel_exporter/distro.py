@@ -53,7 +53,7 @@ class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
             set_up(auto_instrumentation_version=instrumentation_version)
         except Exception as error:
             # OpenTelemetry prints it at length, and lets the application run without.
-            report_once("set_up", "log records are NOT exported: %s", error)
+            report_once("set_up", "log records and spans are NOT exported: %s", error)
             raise
 
     def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:

@@ -15,7 +15,7 @@ from godot_otel import settings, state
 from godot_otel.errors import SettingError
 from godot_otel_exporter.diagnostics import report_once
 
-_SOURCES = ("logs_endpoint", "endpoint", "redis_url")
+_SOURCES = ("endpoint", "redis_url")
 
 
 def setting(name: str) -> Any:
@@ -27,9 +27,9 @@ def setting(name: str) -> Any:
         return settings.BY_NAME[name].default
 
 
-def signal_setting(name: str) -> Any:
-    """Read the setting for logs alone, else the one for every signal."""
-    own = setting(f"logs_{name}")
+def signal_setting(signal: str, name: str) -> Any:
+    """Read the setting for one signal alone, else the one for every signal."""
+    own = setting(f"{signal}_{name}")
     return setting(name) if own is None else own
 
 
@@ -48,7 +48,7 @@ def report_unknown() -> None:
         report_once(sentence, "%s", sentence)
 
 
-def resolve(argument: str | None = None) -> str | None:
+def resolve(argument: str | None = None, signal: str | None = "logs") -> str | None:
     """Return the queue's URL, or None: then nothing may be contacted.
 
     The order: *argument*, the variables, the running stack of the data directory. There
@@ -56,13 +56,16 @@ def resolve(argument: str | None = None) -> str | None:
     """
     if argument:
         return argument
-    found = find()
+    found = find(signal)
     return found[0] if found else None
 
 
-def find() -> tuple[str, str] | None:
-    """Return the queue's URL and what names it: a variable, or a file."""
-    for name in _SOURCES:
+def find(signal: str | None = "logs") -> tuple[str, str] | None:
+    """Return the queue's URL and what names it: a variable, or a file.
+
+    The variable of one *signal* comes before those for all.
+    """
+    for name in (f"{signal}_endpoint", *_SOURCES) if signal else _SOURCES:
         if url := setting(name):
             return str(url), settings.BY_NAME[name].env
     return _of_stack()

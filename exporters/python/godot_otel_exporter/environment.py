@@ -6,13 +6,15 @@ SELECTION = {"OTEL_PYTHON_DISTRO": "godot", "OTEL_PYTHON_CONFIGURATOR": "godot"}
 
 DEFAULTS = {
     "OTEL_LOGS_EXPORTER": "godot",
-    # No exporter, but spans all the same: they carry the trace ids.
-    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_TRACES_EXPORTER": "godot",
     # Unset, it would mean OTLP, and without that exporter everything is switched off.
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_PROPAGATORS": "tracecontext,baggage",
     "OTEL_BLRP_SCHEDULE_DELAY": "200",
 }
+
+SIGNALS = {"OTEL_LOGS_EXPORTER": "log records", "OTEL_TRACES_EXPORTER": "spans"}
+"""The variable that says where each of our signals goes, and what it is called."""
 
 SAID_NO_QUEUE = "_GODOT_OTEL_SAID_NO_QUEUE"
 """Set by ``godot-otel run`` after it has told the user that there is no queue."""

@@ -48,7 +48,7 @@ class _Ended:
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span_context: SpanContext | None = span.context
-        self.attributes: Mapping[str, Any] = span.attributes or {}
+        self.attributes: Mapping[str, Any] = span.attributes  # type: ignore[assignment] # never None
         self.taken: set[str] = set()
         self.time = time.monotonic()
 
@@ -79,11 +79,11 @@ class _RecordServers(Sampler):
         name: str,
         kind: SpanKind | None = None,
         attributes: Any = None,
+        links: Any = None,
         *arguments: Any,
-        **keywords: Any,
     ) -> SamplingResult:
         result = self._inner.should_sample(
-            parent_context, trace_id, name, kind, attributes, *arguments, **keywords
+            parent_context, trace_id, name, kind, attributes, links, *arguments
         )
         if kind is SpanKind.SERVER and result.decision is Decision.DROP:
             # With the attributes, which dropping leaves out: they tell requests apart.

@@ -46,13 +46,20 @@ class Watched(Protocol):
 
 _exit, _own_signal, _own_getsignal = os._exit, signal.signal, signal.getsignal
 _execv, _execve = os.execv, os.execve
-_watched: weakref.WeakSet[Any] = weakref.WeakSet()
+_watched: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
 _ends: float | None = None
 
 
 def watch(watched: Watched) -> None:
-    """Flush *watched* when the process ends, renew it in forked children."""
-    _watched.add(watched)
+    """Flush *watched* when the process ends, renew it in forked children.
+
+    What is watched first ends last: a link before the processors that use it.
+    """
+    _watched[watched] = None
+
+
+def _all() -> list[Watched]:
+    return list(_watched)[::-1]
 
 
 def force_flush(timeout: float = 5.0) -> bool:
@@ -64,7 +71,7 @@ def force_flush(timeout: float = 5.0) -> bool:
     ends = time.monotonic() + timeout
     flushed = [
         watched.force_flush(int(max(0.0, ends - time.monotonic()) * 1000))
-        for watched in list(_watched)
+        for watched in _all()
     ]
     return all(flushed)
 
@@ -96,14 +103,14 @@ def _left() -> float:
 
 
 def _flush_at_end() -> None:
-    if any(watched.pending() for watched in list(_watched)):
+    if any(watched.pending() for watched in _all()):
         force_flush(_left())
 
 
 def _leave() -> None:
     """Flush and say goodbye, where the interpreter gets no time for its own end."""
     _flush_at_end()
-    for watched in list(_watched):
+    for watched in _all():
         watched.leave(min(_LEAVE_SECONDS, _left()))
 
 
@@ -113,7 +120,7 @@ def _end() -> None:
     Callbacks that were registered before us run after this, and finalizers; what they
     log is sent at once.
     """
-    for watched in list(_watched):
+    for watched in _all():
         watched.end(_left())
     # The distro froze what was there before the application; what is frozen is not
     # finalized, and the application's main module was there by then.
@@ -175,7 +182,7 @@ def _shown(handler: Any) -> Any:
 def _after_fork() -> None:
     global _ends
     _ends = None
-    for watched in list(_watched):
+    for watched in _all():
         watched._after_fork()
 
 

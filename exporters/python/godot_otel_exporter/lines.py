@@ -17,6 +17,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from godot_otel.queue import MAX_BATCH_BYTES, Entry
 
+_KINDS = ("", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_STATUS = ("UNSET", "OK", "ERROR")
 _LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
@@ -71,10 +73,23 @@ def _spans(payload: bytes) -> Iterator[dict[str, Any]]:
                     "end": _rfc3339(span.end_time_unix_nano),
                     "service": service,
                     "environment": environment,
+                    "logger": scope.scope.name,
                     "name": span.name,
+                    "kind": _name(_KINDS, span.kind),
+                    "status": _name(_STATUS, span.status.code),
+                    "status_message": span.status.message,
                     "trace_id": _id(span.trace_id),
                     "span_id": _id(span.span_id),
                     "parent_span_id": _id(span.parent_span_id),
+                    "attributes": _object(span.attributes),
+                    "events": [
+                        {
+                            "time": _rfc3339(event.time_unix_nano),
+                            "name": event.name,
+                            "attributes": _object(event.attributes),
+                        }
+                        for event in span.events
+                    ],
                 }
 
 
@@ -85,6 +100,10 @@ def _origin(resource: Iterable[KeyValue]) -> tuple[str, str]:
     )
     service = facts.get("service.name") or "unknown_service"
     return str(service), str(environment or "")
+
+
+def _name(kinds: tuple[str, ...], number: int) -> str:
+    return kinds[number] if 0 <= number < len(kinds) else ""
 
 
 def _level(number: int) -> str:

@@ -1,7 +1,7 @@
 """The thread that talks to the queue: batches first, then everything else.
 
-It sends what ``processor`` encoded, replays the spool once the queue is back, learns
-the levels set at run time, and tells the queue that this process lives.
+It sends what the exporters of both signals encoded, replays the spool once the queue is
+back, learns the levels set at run time, and tells the queue that this process lives.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -33,14 +34,23 @@ _IDLE_SECONDS = 0.5
 _ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
 
 
+_COUNTERS = Batch(b"", 0)
+"""An entry with no records brings the counters of both signals."""
+
+
 class _Farewell(Flush):
     """The mark behind which this process is taken off the list."""
 
 
 class Link:
-    """The thread of one exporter; it starts when it is needed."""
+    """The thread of one destination; it starts when it is needed."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, destination: Any) -> None:
+        self.sender, self.destination = sender, destination
+        self.signals: set[str] = set()
+        """What it was made for: an exporter of each."""
+        self.in_use: set[str] = set()
+        """Those of them whose exporters have not been shut down."""
         self._sender = sender
         self._levels = Levels(sender.counters.service)
         self._begin()
@@ -60,8 +70,9 @@ class Link:
         self._next_presence = self._next_level
         self._next_spool = 0.0
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin life in a forked child, with a thread if the parent had one."""
+        self._sender.after_fork()
         had = self._thread is not None
         self._begin()
         if had:
@@ -131,6 +142,22 @@ class Link:
         """Say whether a batch is on its way."""
         return bool(self._on_the_way)
 
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until no batch is on its way; False when *timeout_millis* passed."""
+        if not self._on_the_way:
+            return True
+        mark = Flush()
+        self._put(mark)
+        return mark.wait(timeout_millis / 1000)
+
+    def release(self, signal: str, timeout: float) -> None:
+        """Let what is on its way arrive; the last signal that goes ends the thread."""
+        self.in_use.discard(signal)
+        if self.in_use:
+            self.force_flush(int(timeout * 1000))
+        else:
+            self.close(timeout)
+
     def close(self, timeout: float) -> None:
         """End the thread within *timeout* seconds; what is left goes to the spool."""
         with self._starting:
@@ -157,9 +184,14 @@ class Link:
         if not self._over:
             self._sender.close()
 
-    def end(self) -> None:
+    def last_threads(self) -> None:
         """Start no thread any more: what comes is sent by who brings it."""
         self._over = True
+
+    def end(self, timeout: float) -> None:
+        """Have no thread any more; see ``Batcher.end``."""
+        self.last_threads()
+        self.close(timeout)
 
     def _run(self) -> None:
         inbox = self._inbox
@@ -278,7 +310,9 @@ class Link:
         source = self._sender.counters.source()
         if losses(source) == self._told:
             return
-        if self._sender.attempt(self._sender.entry(Batch(b"", 0), encoding=b"")):
+        if self._sender.attempt(
+            self._sender.entry(_COUNTERS, encoding=b"", signal=b"logs")
+        ):
             self._told = losses(source)
 
     def _resend(self, seconds: float = _ROUND_SECONDS) -> bool:

@@ -13,11 +13,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from godot_otel_exporter._compat import ReadableLogRecord
-from godot_otel_exporter.capture import Captured
+from opentelemetry.sdk.trace import ReadableSpan
+
+from godot_otel_exporter._compat import ReadableLogRecord, attributes_of, has_more
+from godot_otel_exporter.capture import Captured, characters
 
 WAIT_SECONDS = 0.002
 """What a log call waits at most, while the queue is more than three quarters full."""
@@ -25,6 +27,7 @@ WAIT_SECONDS = 0.002
 MAX_CHARACTERS = 64 * 1024 * 1024
 _HEAVY = 2048  # characters; lighter records are bounded well enough by their number
 _STUCK_SECONDS = 1.0
+_STORM_SECONDS, _GLANCE_SECONDS = 0.02, 0.002
 _PACE_MASK, _PACE_SECONDS = 63, 0.001
 
 
@@ -44,11 +47,11 @@ class Flush:
         return self._arrived.acquire(timeout=max(0.0, seconds))
 
 
-Item = Captured | ReadableLogRecord | Flush
+Item = Captured | ReadableLogRecord | ReadableSpan | Flush
 
 
 class Memory:
-    """What was logged and is not encoded yet; many threads put, one takes.
+    """What was logged or ended and is not encoded yet; many threads put, one takes.
 
     Beyond a quarter of its limit every 64th call sleeps for a millisecond, so that the
     taker gets the interpreter; beyond three quarters each waits up to 2 ms for room;
@@ -60,11 +63,13 @@ class Memory:
         self._limit, self._batch = records, batch_records
         self._busy, self._full = records // 4, records * 3 // 4
         self._heavy, self._weighing = 0, threading.RLock()
+        self._weights: dict[int, int] = {}  # of the heavy ones, by their id
         self._bell, self._room = _thread.allocate_lock(), _thread.allocate_lock()
         self._bell.acquire()
         self._room.acquire()
         self._asleep, self._rung = True, False
-        self._urgent = False
+        self._urgent = self._flushing = False
+        self._last_urgent = 0.0
         self._taken = time.monotonic()
         self._waiting: set[int] = set()
         self.refused = 0
@@ -80,7 +85,7 @@ class Memory:
         items = self._items
         if len(items) >= self._busy and not self._fits(level):
             return False
-        if weight > _HEAVY and not self._fits_heavy(weight, level):
+        if weight > _HEAVY and not self._fits_heavy(item, weight):
             return False
         items.append(item)
         if level >= logging.ERROR:
@@ -95,6 +100,11 @@ class Memory:
         else:
             return False
         return True
+
+    @property
+    def behind(self) -> bool:
+        """Whether more waits than is taken at once: then weights matter."""
+        return len(self._items) >= self._batch
 
     def mark(self, mark: Flush) -> None:
         """Add a mark, which is never refused."""
@@ -114,7 +124,7 @@ class Memory:
 
     def hurry(self) -> None:
         """Let the taker go on without waiting for more."""
-        self._urgent = True
+        self._urgent = self._flushing = True
         self.ring()
 
     def wait(self, delay: float) -> None:
@@ -129,7 +139,17 @@ class Memory:
         # Only now: whoever rang since then has put first, or rings again.
         if not self._urgent and len(self._items) < self._batch:
             self._bell.acquire(timeout=delay)
-        self._urgent = False
+        if self._urgent and not self._flushing:
+            self._let_pass()
+        self._urgent = self._flushing = False
+
+    def _let_pass(self) -> None:
+        """Take the first error at once, and those of a storm together."""
+        soon = self._last_urgent + _STORM_SECONDS - time.monotonic()
+        while soon > 0 and not self._flushing and len(self._items) < self._batch:
+            time.sleep(min(soon, _GLANCE_SECONDS))
+            soon = self._last_urgent + _STORM_SECONDS - time.monotonic()
+        self._last_urgent = time.monotonic()
 
     def take(self) -> tuple[list[Any], Flush | None]:
         """Return up to a batch of items, and the flush mark that ended it early."""
@@ -144,9 +164,10 @@ class Memory:
                 mark = item
                 break
             taken.append(item)
-        if self._heavy:
+        if self._weights:
             with self._weighing:
-                self._heavy -= sum(filter(_HEAVY.__lt__, map(weight_of, taken)))
+                weights = self._weights
+                self._heavy -= sum([weights.pop(id(item), 0) for item in taken])
         self._taken = time.monotonic()
         with contextlib.suppress(RuntimeError):  # nobody has used the last room yet
             self._room.release()
@@ -186,25 +207,46 @@ class Memory:
         finally:
             self._waiting.discard(thread)
 
-    def _fits_heavy(self, weight: int, level: int) -> bool:
-        with self._weighing:
-            if self._heavy + weight <= MAX_CHARACTERS:
-                self._heavy += weight
-                return True
+    def _fits_heavy(self, item: Item, weight: int) -> bool:
+        if self._hold(item, weight):
+            return True
         self.ring()
         self._pause(self._await_room)
+        if self._hold(item, weight):
+            return True
+        with self._weighing:
+            self.refused += 1
+        return False
+
+    def _hold(self, item: Item, weight: int) -> bool:
         with self._weighing:
             fits = self._heavy + weight <= MAX_CHARACTERS
             if fits:
                 self._heavy += weight
-            else:
-                self.refused += 1
+                self._weights[id(item)] = weight
             return fits
 
 
-def weight_of(item: Any) -> int:
+def weight_of(item: Captured | ReadableLogRecord | ReadableSpan) -> int:
     """Return about how many characters an item holds."""
-    if item.__class__ is not Captured:
-        body = item.log_record.body
-        return len(body) if isinstance(body, (str, bytes)) else 0
-    return item.weight
+    if isinstance(item, Captured):
+        return item.weight
+    if isinstance(item, ReadableSpan):
+        return _span_weight(item)
+    body = item.log_record.body
+    return len(body) if isinstance(body, (str, bytes)) else 0
+
+
+def _span_weight(span: ReadableSpan) -> int:
+    weight = _weight(attributes_of(span))
+    if has_more(span):
+        weight += sum([_weight(event.attributes or {}) for event in span.events])
+        weight += sum([_weight(link.attributes or {}) for link in span.links])
+    return weight
+
+
+def _weight(attributes: Mapping[str, Any]) -> int:
+    weight = 0
+    for value in attributes.values():
+        weight += len(value) if value.__class__ is str else characters(value)
+    return weight

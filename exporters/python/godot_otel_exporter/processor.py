@@ -1,58 +1,32 @@
-"""The processor of the direct way: a queue in memory, and the thread that empties it.
-
-In: captured log calls from ``handler``, and records of OpenTelemetry's Logs API. Out:
-batches, which ``exporter`` encodes and ``link`` sends.
-"""
+"""The processor of log records, of the direct way and of OpenTelemetry's Logs API."""
 
 from __future__ import annotations
 
 import copy
-import threading
-import time
 
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.resources import Resource
 
-from godot_otel_exporter import lifecycle
 from godot_otel_exporter._compat import (
     LoggerProvider,
     LogRecordProcessor,
     ReadableLogRecord,
     ReadWriteLogRecord,
 )
+from godot_otel_exporter.batcher import Batcher
 from godot_otel_exporter.batching import Batching
 from godot_otel_exporter.capture import Captured
-from godot_otel_exporter.diagnostics import report
 from godot_otel_exporter.exporter import GodotLogRecordExporter
-from godot_otel_exporter.memory import Flush, Memory, weight_of
-from godot_otel_exporter.sender import SHUTDOWN_SECONDS
-
-_TURN_SECONDS = 0.5
+from godot_otel_exporter.memory import weight_of
 
 
-class GodotLogRecordProcessor(LogRecordProcessor):
-    """Batches records for a ``GodotLogRecordExporter``, and loses none uncounted.
+class GodotLogRecordProcessor(Batcher, LogRecordProcessor):
+    """Batches log records for a ``GodotLogRecordExporter``; see ``Batcher``."""
 
-    A record waits until a batch is full, until the delay has passed, or until one at
-    ERROR or above comes: the last lines before a crash matter most.
-    """
+    _exporter: GodotLogRecordExporter
 
     def __init__(self, exporter: GodotLogRecordExporter) -> None:
-        self._exporter = exporter
-        self._batching = Batching.from_environment()
-        self._starting = threading.RLock()
-        self._after_fork()
-        lifecycle.watch(self)
-
-    def _after_fork(self) -> None:
-        """Begin life in this process: what the parent holds, the parent sends."""
-        self._memory = Memory(
-            self._batching.queue_records, self._batching.batch_records
-        )
-        self._thread: threading.Thread | None = None
-        self._draining = self._over = False
-        self._starting, self._turn = threading.RLock(), threading.Lock()
+        super().__init__(exporter, Batching.of("BLRP"))
 
     def start(self, provider: LoggerProvider) -> None:
         """Be ready for the log calls captured for *provider*, and follow its levels."""
@@ -69,10 +43,6 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         if added and self._thread is None:
             self._start()
 
-    def lose(self) -> None:
-        """Count a log call that could not even be captured."""
-        self._exporter.refuse("internal", 1, emitted=1)
-
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Add one record that came through OpenTelemetry's Logs API."""
         record = copy.copy(log_record.log_record)
@@ -83,111 +53,3 @@ class GodotLogRecordProcessor(LogRecordProcessor):
         level = 0 if number is None else number.value * 10 // 4 + 8
         if self._memory.put(item, level, weight_of(item)) and self._thread is None:
             self._start()
-
-    def pending(self) -> bool:
-        """Say whether anything is on its way."""
-        # In the order in which a record passes them, or it could slip through.
-        return bool(self._memory) or self._draining or self._exporter.pending()
-
-    def leave(self, timeout: float) -> None:
-        """Nothing more than flushing: the exporter says goodbye."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until queue or spool hold all that was logged; False when time is up."""
-        ends = time.monotonic() + timeout_millis / 1000
-        mark = Flush()
-        self._memory.mark(mark)
-        self._start()
-        if self._thread is None:  # no more threads in this process: it ends
-            self._drain_in_turn()
-        else:
-            self._memory.hurry()
-        return mark.wait(ends - time.monotonic())
-
-    def shutdown(self, timeout_millis: float = SHUTDOWN_SECONDS * 1000) -> None:
-        """Send or spool what is left, for 5 s at most, and end the threads.
-
-        What is logged later is sent all the same: it starts them again.
-        """
-        ends = time.monotonic() + min(timeout_millis / 1000, SHUTDOWN_SECONDS)
-        if self.pending():
-            self.force_flush(int((ends - time.monotonic()) * 1000))
-        with self._starting:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._memory.hurry()
-            thread.join(max(0.0, ends - time.monotonic()))
-        self._exporter.shutdown(max(0.0, ends - time.monotonic()) * 1000)
-
-    def end(self, timeout: float) -> None:
-        """End the threads for good: what is logged from now on is sent by who logs it.
-
-        For the last acts of an interpreter, which first refuses new threads and then
-        freezes the ones it has.
-        """
-        ends = time.monotonic() + timeout
-        self._over = True
-        self._exporter.last_threads()
-        self.shutdown(timeout * 1000)
-        self._memory.rest()
-        self._exporter.end(ends - time.monotonic())
-
-    def _start(self) -> None:
-        if self._over:
-            self._drain_in_turn()
-            return
-        with self._starting:
-            if self._thread is not None:
-                return
-            thread = threading.Thread(
-                target=self._run, args=[self._memory], name="godot-otel", daemon=True
-            )
-            self._thread = thread
-            try:
-                thread.start()
-            except RuntimeError:  # at interpreter exit, or at a limit of the system
-                self._thread = None
-
-    def _run(self, memory: Memory) -> None:
-        with suppress_instrumentation():
-            while True:
-                memory.wait(self._batching.delay)
-                self._draining = True
-                self._drain()
-                self._draining = False
-                if self._thread is not threading.current_thread():
-                    memory.rest()
-                    self._drain()  # only now: who put something earlier told nobody
-                    return
-
-    def _drain_in_turn(self) -> None:
-        # A thread that was frozen while it had its turn has it for ever.
-        if self._turn.acquire(timeout=_TURN_SECONDS):
-            try:
-                with suppress_instrumentation():
-                    self._drain()
-            finally:
-                self._turn.release()
-
-    def _drain(self) -> None:
-        """Send what is there now; what comes meanwhile has its own turn."""
-        left = len(self._memory)
-        while left > 0:
-            items, mark = self._memory.take()
-            left -= len(items) + (mark is not None)
-            self._count_refused()
-            try:
-                if items:
-                    self._exporter.forward(items)
-            except Exception as error:
-                report("internal", "exporting failed: %s", type(error).__name__)
-                self._exporter.refuse("internal", len(items), emitted=0)
-            if mark is not None:
-                self._exporter.forward_mark(mark)
-
-    def _count_refused(self) -> None:
-        memory = self._memory
-        refused = memory.refused
-        if refused:
-            memory.refused -= refused  # under the GIL; nobody but us subtracts
-            self._exporter.refuse("queue_full", refused, emitted=refused)

@@ -1,4 +1,4 @@
-"""OpenTelemetry's providers, set up so that log records reach the queue.
+"""OpenTelemetry's providers, set up so that log records and spans reach the queue.
 
 One path for all: ``distro`` comes here when it is selected, ``configure`` when a
 program calls it.
@@ -16,6 +16,8 @@ from typing import Any
 from opentelemetry.instrumentation.distro import (  # type: ignore[attr-defined] # untyped
     DefaultDistro,
 )
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import get_tracer_provider
 
 from godot_otel import __version__
@@ -29,6 +31,7 @@ from godot_otel_exporter._compat import (
     get_logger_provider,
     load_instrumentors,
     processors_of,
+    span_processors_of,
 )
 from godot_otel_exporter.diagnostics import report_once
 from godot_otel_exporter.environment import DEFAULTS
@@ -37,6 +40,8 @@ from godot_otel_exporter.environment import DEFAULTS
 # hold up log calls for up to 0.1 s.
 from godot_otel_exporter.exporter import GodotLogRecordExporter
 from godot_otel_exporter.processor import GodotLogRecordProcessor
+from godot_otel_exporter.span_exporter import GodotSpanExporter
+from godot_otel_exporter.span_processor import GodotSpanProcessor
 from godot_otel_exporter.tap import move_off_root
 
 _lock = threading.RLock()  # configure() holds it around the whole set-up
@@ -49,6 +54,7 @@ class _Configurator(SdkConfigurator):
             arguments = {}  # the file says everything, and complains about arguments
         else:
             arguments["export_log_record_processor"] = _processor
+            arguments["export_span_processor"] = _span_processor
             arguments["resource_attributes"] = {
                 "telemetry.distro.name": "godot-otel",
                 "telemetry.distro.version": __version__,
@@ -66,6 +72,12 @@ def _processor(exporter: LogRecordExporter) -> LogRecordProcessor:
     if isinstance(exporter, GodotLogRecordExporter):
         return GodotLogRecordProcessor(exporter)
     return BatchLogRecordProcessor(exporter)
+
+
+def _span_processor(exporter: SpanExporter) -> SpanProcessor:
+    if isinstance(exporter, GodotSpanExporter):
+        return GodotSpanProcessor(exporter)
+    return BatchSpanProcessor(exporter)
 
 
 def after_instrumentor(name: str) -> None:
@@ -97,15 +109,19 @@ def set_up(**arguments: Any) -> None:
         if not disabled:
             propagation.install()
             late.install(get_tracer_provider())
-            _start(get_logger_provider())
+            _start(get_logger_provider(), get_tracer_provider())
 
 
-def _start(provider: object) -> None:
+def _start(loggers: object, tracers: object) -> None:
     """Follow levels and replay the spool also in a process that logs nothing."""
-    if isinstance(provider, LoggerProvider):
-        for processor in processors_of(provider):
+    if isinstance(loggers, LoggerProvider):
+        for processor in processors_of(loggers):
             if isinstance(processor, GodotLogRecordProcessor):
-                processor.start(provider)
+                processor.start(loggers)
+    if isinstance(tracers, TracerProvider):
+        for processor in span_processors_of(tracers):
+            if isinstance(processor, GodotSpanProcessor):
+                processor.start(tracers)
 
 
 def configure(
@@ -116,15 +132,15 @@ def configure(
     compression: str | None = None,
     redact_keys: Sequence[str] = (),
 ) -> None:
-    """Export this program's log records; as ``godot-otel run`` does, without it.
+    """Export this program's log records and spans, as ``godot-otel run`` does.
 
     Call it early, before the libraries to instrument are imported. Calling it again, or
     under ``godot-otel run``, changes nothing. Where another part of the program has set
-    OpenTelemetry up, it stays as it is: add a ``GodotLogRecordExporter`` there.
+    OpenTelemetry up, it stays as it is: add our exporters there.
 
     Args:
         service_name: default: the environment, then the program's or module's name.
-        endpoint: see ``GodotLogRecordExporter``, as the following.
+        endpoint: see ``QueueExporter``, as the following.
         timeout: in seconds.
         compression: ``none`` or ``gzip``.
         redact_keys: more names whose values become ``[REDACTED]``.
@@ -145,10 +161,12 @@ def _configure(service_name: str | None, arguments: dict[str, Any]) -> None:
         report_once(
             "foreign",
             "OpenTelemetry is set up already and stays as it is:"
-            " add a GodotLogRecordExporter to its LoggerProvider",
+            " add a GodotLogRecordExporter to its LoggerProvider, and a"
+            " GodotSpanExporter to its TracerProvider",
         )
         return
     if service_name:
         os.environ[service.NAME] = service_name
-    set_up(exporter_args_map={GodotLogRecordExporter: arguments})
+    exporters = GodotLogRecordExporter, GodotSpanExporter
+    set_up(exporter_args_map=dict.fromkeys(exporters, arguments))
     load_instrumentors(_Instrumentors())  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from godot_otel.redact import Redactor
-from godot_otel_exporter.values import clean, cut, fill_body, fill_pairs
+from godot_otel_exporter.values import clean, cut, fill_body, fill_pairs, within
 
 TRUNCATED = "log.truncated_bytes"
 # OpenTelemetry's logging instrumentation copies the record's own ids into these.
@@ -91,21 +91,17 @@ def _cleaned(record: Any) -> Any:
     severity = getattr(record.severity_number, "value", None)
     attributes = record.attributes
     return SimpleNamespace(
-        timestamp=_within(record.timestamp, _UINT64),
-        observed_timestamp=_within(record.observed_timestamp, _UINT64),
-        trace_id=_within(record.trace_id, 2**128),
-        span_id=_within(record.span_id, 2**64),
-        trace_flags=_within(record.trace_flags, 2**32),
-        severity_number=SimpleNamespace(value=_within(severity, 2**31)),
+        timestamp=within(record.timestamp, _UINT64),
+        observed_timestamp=within(record.observed_timestamp, _UINT64),
+        trace_id=within(record.trace_id, 2**128),
+        span_id=within(record.span_id, 2**64),
+        trace_flags=within(record.trace_flags, 2**32),
+        severity_number=SimpleNamespace(value=within(severity, 2**31)),
         severity_text=_text(record.severity_text),
         event_name=_text(record.event_name),
         body=clean(record.body),
         attributes=clean(attributes) if isinstance(attributes, Mapping) else {},
     )
-
-
-def _within(number: Any, limit: int) -> int:
-    return number if isinstance(number, int) and 0 <= number < limit else 0
 
 
 def _text(value: Any) -> str:

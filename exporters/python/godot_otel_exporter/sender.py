@@ -35,7 +35,7 @@ _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.25, 2.0
 
 
 class Sender:
-    """Sends the batches of one exporter and counts what became of its records.
+    """Sends the batches of one link and counts what became of their records and spans.
 
     After a failure the circuit is open: batches go to the spool at once, and ``probe``
     finds out, seldom, whether the queue is back.
@@ -76,7 +76,7 @@ class Sender:
         self._begin()
         self.counters.service = service
 
-    def entry(self, batch: Batch, *, encoding: bytes, signal: bytes = b"logs") -> Entry:
+    def entry(self, batch: Batch, *, encoding: bytes, signal: bytes) -> Entry:
         """Make a batch's entry; its id stays through every attempt and the spool."""
         entry = Entry(
             id=queue.batch_id(), signal=signal, records=batch.records,
@@ -196,7 +196,7 @@ class Sender:
         """
         with self._lock:
             if self._producer is None or self._failures:
-                url = resolve(self._endpoint)
+                url = resolve(self._endpoint, None)
                 if url is None:
                     self._report_no_endpoint()
                 if url != self._url:

@@ -91,6 +91,22 @@ def clean(value: Any, depth: int = 0) -> Any:
         return f"[unprintable {type(value).__name__}]"
 
 
+def within(number: Any, limit: int) -> int:
+    """Return *number*, or 0 when it is none below *limit*."""
+    return number if isinstance(number, int) and 0 <= number < limit else 0
+
+
+def short_text(text: str, redactor: Redactor) -> str:
+    """Return *text* without secrets, as long as an attribute may be; raises as above.
+
+    For what is text by its nature: names, a status message.
+    """
+    if len(text) > _SHORT:
+        return _redacted(text, ATTRIBUTE_MAX_BYTES, redactor)[0]
+    found = redactor.text(text)
+    return found if found is text else cut(found, ATTRIBUTE_MAX_BYTES)[0]
+
+
 def cut(text: str, limit: int) -> tuple[str, int]:
     """Return the first *limit* UTF-8 bytes of whole characters, and the bytes lost."""
     if len(text) * 4 <= limit:

@@ -1,8 +1,8 @@
-"""What of protobuf's wire format encoding log calls by hand needs.
+"""What of protobuf's wire format encoding log calls and spans by hand needs.
 
 Filling messages of the protobuf library takes two to three times as long
-(``benchmarks/emit.py``). Field numbers are those of OTLP's ``logs.proto`` and
-``common.proto``; tests hold that the library reads the same.
+(``benchmarks/emit.py``). Field numbers are those of OTLP's ``logs.proto``,
+``trace.proto`` and ``common.proto``; tests hold that the library reads the same.
 """
 
 from __future__ import annotations
@@ -10,15 +10,21 @@ from __future__ import annotations
 from struct import Struct
 
 # Tags: ``ExportLogsServiceRequest.resource_logs``, ``ResourceLogs.scope_logs``,
-# ``ScopeLogs.log_records``, and two fields of ``LogRecord``.
+# ``ScopeLogs.log_records``, and three fields of ``LogRecord``.
 RESOURCE_LOGS, SCOPE_LOGS, RECORDS = b"\x0a", b"\x12", b"\x12"
-BODY, EVENT_NAME = b"\x2a", b"\x62"
+BODY, EVENT_NAME, RECORD_ATTRIBUTES = b"\x2a", b"\x62", b"\x32"
+
+# The same of spans, whose first three are numbered alike, and of ``Span``.
+RESOURCE_SPANS, SCOPE_SPANS, SPANS = RESOURCE_LOGS, SCOPE_LOGS, RECORDS
+NAME, SPAN_ATTRIBUTES, DROPPED_ATTRIBUTES = b"\x2a", b"\x4a", b"\x50"
+EMPTY_STATUS = b"\x7a\x00"
 
 _UINT64 = 2**64
 
 
 _times = Struct("<BQBQ").pack
 _double = Struct("<Bd").pack
+_span_head = Struct("<BB16sBB8sBBBQBQ2sI").pack
 
 
 def varint(number: int) -> bytes:
@@ -84,19 +90,39 @@ def key(name: str) -> bytes:
     return framed(b"\x0a", name.encode())
 
 
-def attribute(key: bytes, value: bytes) -> bytes:
-    """Encode one of ``LogRecord.attributes`` of a key and an ``AnyValue``."""
+def attribute(tag: bytes, key: bytes, value: bytes) -> bytes:
+    """Encode an attribute of a key and an ``AnyValue``."""
     size = len(value)
     whole = len(key) + 2 + size
     if whole < 128:  # then each length is one byte
-        return b"\x32%c%b\x12%c%b" % (whole, key, size, value)
-    return framed(b"\x32", key + framed(b"\x12", value))
+        return b"%b%c%b\x12%c%b" % (tag, whole, key, size, value)
+    return framed(tag, key + framed(b"\x12", value))
 
 
-def text_attribute(key: bytes, data: bytes) -> bytes:
+def text_attribute(tag: bytes, key: bytes, data: bytes) -> bytes:
     """Encode an attribute that is text, given as UTF-8: the most frequent kind."""
     size = len(data)
     whole = len(key) + 4 + size
     if whole < 128:
-        return b"\x32%c%b\x12%c\x0a%c%b" % (whole, key, size + 2, size, data)
-    return attribute(key, text_value(data))
+        return b"%b%c%b\x12%c\x0a%c%b" % (tag, whole, key, size + 2, size, data)
+    return attribute(tag, key, text_value(data))
+
+
+def span_head(
+    trace_id: int, span_id: int, kind: int, start: int, end: int, flags: int
+) -> bytes:
+    """Encode what every span has, but for its name."""
+    return _span_head(
+        0x0A, 16, trace_id.to_bytes(16, "big"), 0x12, 8, span_id.to_bytes(8, "big"),
+        0x30, kind, 0x39, start, 0x41, end, b"\x85\x01", flags,
+    )  # fmt: skip # tags and values
+
+
+def parent(span_id: int) -> bytes:
+    """Encode ``Span.parent_span_id``."""
+    return b"\x22\x08" + span_id.to_bytes(8, "big")
+
+
+def status(code: int, message: bytes) -> bytes:
+    """Encode ``Span.status``, which is there also when it says nothing."""
+    return framed(b"\x7a", framed(b"\x12", message) + b"\x18%c" % code)

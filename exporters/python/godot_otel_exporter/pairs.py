@@ -1,0 +1,56 @@
+"""Attributes into OTLP by hand, for what encodes log calls and spans by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from godot_otel.redact import Redactor
+from godot_otel_exporter import wire
+from godot_otel_exporter.values import fill_pairs
+
+SHORT = 2048
+"""Characters that exceed no cap, whatever they are."""
+
+_CACHE_MAX = 4096
+_INT64 = 2**63
+
+
+class Pairs:
+    """Encodes attributes of *message*, a class of protobuf, which have this *tag*."""
+
+    def __init__(self, message: Any, tag: bytes, redactor: Redactor) -> None:
+        self._message = message
+        self._tag = tag
+        self._redactor = redactor
+        self._keys: dict[str, bytes] = {}
+
+    def encode(self, name: str, value: Any) -> bytes:
+        """Encode an attribute; the common kinds by hand, as this is run most."""
+        key = self._keys.get(name) or self._key(name)
+        kind = value.__class__
+        if not key:
+            return self._odd(name, value)
+        if kind is str and len(value) <= SHORT:
+            text = self._redactor.text(value)
+            if len(text) <= SHORT:
+                return wire.text_attribute(self._tag, key, text.encode())
+        elif kind is int and -_INT64 <= value < _INT64:
+            return wire.attribute(self._tag, key, wire.int_value(value))
+        elif kind is float:
+            return wire.attribute(self._tag, key, wire.double_value(value))
+        elif kind is bool:
+            return wire.attribute(self._tag, key, wire.bool_value(value))
+        return self._odd(name, value)
+
+    def _odd(self, name: str, value: Any) -> bytes:
+        odd = self._message()
+        fill_pairs(odd.attributes, {name: value}, self._redactor)
+        return bytes(odd.SerializeToString())
+
+    def _key(self, name: str) -> bytes:
+        """Encode an attribute's name; nothing when its value is a secret."""
+        if len(self._keys) >= _CACHE_MAX:
+            self._keys.clear()  # names made of data: keep memory bounded
+        secret = self._redactor.is_secret(name)
+        key = self._keys[name] = b"" if secret else wire.key(name)
+        return key
