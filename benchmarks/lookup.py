@@ -3,7 +3,7 @@
     python benchmarks/lookup.py [--rows 10000000] [--hours 168] [--seconds 30] [--json]
 
 The store is built first (``big_store.py``). Then, while a collector stores 1,000
-records a second: 16 readers, each with a connection of its own, look up traces by id
+records a second: 16 readers, each a process of its own, look up traces by id
 without a time window: first one of each partition, which a session of Postgres has to
 get to know, then for a while any, each five times a second. Then one reader asks for a
 word that 100 lines of the last day hold, the newest a moment ago, for the first time
@@ -23,6 +23,8 @@ import os
 import random
 import statistics
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
@@ -41,6 +43,7 @@ from godot_otel import query, queue
 READERS, PAUSE_SECONDS = 16, 0.2
 RATE = 1_000
 WORD = "zyzzyva"
+_ready: Any = None
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
@@ -78,7 +81,7 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
     )
     ingest.start()
     try:
-        first, took = asyncio.run(look_ups(bench, dsn, seconds))
+        first, took = look_ups(bench, dsn, seconds)
         plant(bench, dsn)
         return {
             "trace by id": spread(took),
@@ -121,33 +124,67 @@ def one_of_each_hour(dsn: str) -> list[str]:
     return [trace_id.hex for (trace_id,) in rows]
 
 
-async def look_ups(
+def look_ups(
     bench: Servers, dsn: str, seconds: float
 ) -> tuple[list[float], list[float]]:
-    """Look up traces from many readers; what each took, the first ones apart."""
-    every, left = one_of_each_hour(dsn), cycle(traces(dsn))
+    """Look up traces from many readers; what each took, the first ones apart.
+
+    Each reader is a process, as agents and people are: within one, they would wait for
+    each other more than for the store.
+    """
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(READERS)
+    every, ids = one_of_each_hour(dsn), traces(dsn)
     first: list[float] = []
     took: list[float] = []
+    with ProcessPoolExecutor(READERS, context, _share, (ready,)) as readers:
+        shares = [ids[number::READERS] for number in range(READERS)]
+        asked = [
+            readers.submit(look_up, dsn, bench.valkey.url, every, share, seconds)
+            for share in shares
+        ]
+        for one in asked:
+            found = one.result()
+            first += found[0]
+            took += found[1]
+    return first, took
 
-    async def ask(reader: query.Reader, trace_id: str) -> float:
-        began = time.perf_counter()
-        answer = await query.trace(reader, query.parse(trace_id=trace_id))
-        assert answer.page.lines
-        return (time.perf_counter() - began) * 1000
 
-    async def work(ready: asyncio.Barrier) -> None:
-        async with query.Reader(dsn, bench.valkey.url) as reader:
-            for trace_id in random.sample(every, len(every)):
-                first.append(await ask(reader, trace_id))
-                await asyncio.sleep(random.uniform(0, PAUSE_SECONDS / 2))
-            await ready.wait()
-            ends = time.monotonic() + seconds
-            while time.monotonic() < ends:
-                await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
-                took.append(await ask(reader, next(left)))
+def _share(ready: Any) -> None:
+    """Keep what a reader shares with the others; it can be given at its start alone."""
+    global _ready
+    _ready = ready
 
-    ready = asyncio.Barrier(READERS)
-    await asyncio.gather(*(work(ready) for _ in range(READERS)))
+
+def look_up(
+    dsn: str, url: str, every: list[str], ids: list[str], seconds: float
+) -> tuple[list[float], list[float]]:
+    """Be one reader; milliseconds, once for *every*, then for any of *ids*."""
+    return asyncio.run(_look_up(dsn, url, every, cycle(ids), seconds))
+
+
+async def _look_up(
+    dsn: str, url: str, every: list[str], ids: Iterator[str], seconds: float
+) -> tuple[list[float], list[float]]:
+    first: list[float] = []
+    took: list[float] = []
+    async with query.Reader(dsn, url) as reader:
+
+        async def ask(trace_id: str) -> float:
+            began = time.perf_counter()
+            answer = await query.trace(reader, query.parse(trace_id=trace_id))
+            assert answer.page.lines
+            return (time.perf_counter() - began) * 1000
+
+        await asyncio.to_thread(_ready.wait)
+        for trace_id in random.sample(every, len(every)):
+            first.append(await ask(trace_id))
+            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS / 2))
+        await asyncio.to_thread(_ready.wait)
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
+            took.append(await ask(next(ids)))
     return first, took
 
 
