@@ -36,6 +36,7 @@ class ClearResult(BaseModel):  # noqa: D101 # agents would pay for it
     lines: int
     levels: dict[str, int]
     components: dict[str, dict[str, int]]
+    spans: int
     confirm_token: str
     note: str
 
@@ -83,7 +84,7 @@ class Clearing:
                 counts = await clear.count(connection, choice)
                 token = ""
                 note = "nothing is older, or of that component or level"
-                if counts.lines:
+                if counts:
                     token = confirm.token(self._authority.key, choice.before, *shown)
                     note = "nothing is deleted yet: repeat this call with confirm_token"
                 return _result(choice, counts, deleted=False, token=token, note=note)
@@ -137,6 +138,7 @@ def _result(
         lines=counts.lines,
         levels=counts.levels,
         components=named,
+        spans=counts.spans,
         confirm_token=token,
         note=note,
     )
