@@ -2,8 +2,8 @@
 
 A record's text follows from its id, so that an altered one is seen; that of a span is
 its name, and it tells of one exception, which becomes a line of its own. Processes that
-log keep a journal on disk, which outlives them: what they tried, and what ``force_flush``
-said that queue or disk hold.
+log keep a journal on disk, which outlives them: what they tried, and what
+``force_flush`` said that queue or disk hold.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_the_numbers_are_those_of_what_was_stored(healthy, producer, store_dsn):
     assert numbers["godot_otel_dead_letters_total{no OTLP request}"] == 1
     assert count(store_dsn, "dead_letters") == 1
     assert numbers["godot_otel_queue_records"] == 0
-    assert numbers["godot_otel_queue_admitted_batches_total"] == 5
+    assert numbers["godot_otel_queue_admitted_batches_total"] == 6
     assert numbers["godot_otel_queue_max_records"] == queue.DEFAULT_MAX_RECORDS
     assert numbers["godot_otel_partitions{logs}"] == partitions > 0
     assert 3600 < numbers["godot_otel_partitions_ahead_seconds{logs}"] <= 4 * 3600
