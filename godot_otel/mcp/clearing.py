@@ -71,7 +71,7 @@ class Clearing:
         level: Annotated[str, Field(description="exactly this one")] = "",
         confirm_token: Annotated[str, Field(description="from the preview")] = "",
     ) -> ClearResult:
-        """Delete log lines for good, in two calls.
+        """Delete log lines and spans for good, in two calls.
 
         The first shows counts and gives a confirm_token, valid for 5 minutes; the same
         call with it deletes. Ask a person first.
