@@ -36,7 +36,6 @@ class ClearResult(BaseModel):  # noqa: D101 # agents would pay for it
     lines: int
     levels: dict[str, int]
     components: dict[str, dict[str, int]]
-    spans: int
     confirm_token: str
     note: str
 
@@ -71,7 +70,7 @@ class Clearing:
         level: Annotated[str, Field(description="exactly this one")] = "",
         confirm_token: Annotated[str, Field(description="from the preview")] = "",
     ) -> ClearResult:
-        """Delete log lines and spans for good, in two calls.
+        """Delete log lines for good, in two calls.
 
         The first shows counts and gives a confirm_token, valid for 5 minutes; the same
         call with it deletes. Ask a person first.
@@ -130,6 +129,8 @@ def _result(
         sanitize.shorten(sanitize.line(name), 80): levels
         for name, levels in ranked[:MAX_COMPONENTS]
     }
+    if counts.spans:  # in words: a field of the result costs each session
+        note += f"; {counts.spans} spans of that time go with the lines"
     if omitted := len(ranked) - len(named):
         note += f"; {omitted} components more are not listed"
     return ClearResult(
@@ -138,7 +139,6 @@ def _result(
         lines=counts.lines,
         levels=counts.levels,
         components=named,
-        spans=counts.spans,
         confirm_token=token,
         note=note,
     )

@@ -11,6 +11,8 @@ from fix_partitions import collecting, run, until
 
 from godot_otel import clear, store
 from godot_otel.clear import Choice
+from godot_otel.cli import clear as command
+from godot_otel.mcp import clearing
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 TRACES = [uuid.UUID(int=n << 100 | 7).bytes for n in range(5)]
@@ -103,3 +105,15 @@ async def test_spans_go_with_the_lines_of_their_time_and_service(
     assert {("spans",), ("span_filters",), ("operation_counts",)} <= {
         *run(filled, names)
     }, "whole partitions go at once"
+
+
+async def test_the_command_and_the_tool_name_spans_too(filled):
+    choice = Choice(NOW - timedelta(hours=3))
+    async with await store.connect(filled) as connection:
+        counts = await clear.count(connection, choice)
+    assert counts.spans == 60
+    shown = clearing._result(choice, counts, deleted=False, token="", note="so")
+    assert shown.note == "so; 60 spans of that time go with the lines"
+    assert command._counted(counts) == f"{counts.lines} lines and 60 spans"
+    only = clear.Counts(spans=1)
+    assert (command._counted(only), bool(only)) == ("1 span", True)
