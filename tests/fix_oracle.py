@@ -1,8 +1,9 @@
 """Knows from outside which records a pipeline took on, and what it must have stored.
 
-A record's text follows from its id, so that an altered one is seen. Processes that log
-keep a journal on disk, which outlives them: what they tried, and what ``force_flush``
-said that queue or disk hold.
+A record's text follows from its id, so that an altered one is seen; that of a span is
+its name, and it tells of one exception, which becomes a line of its own. Processes that
+log keep a journal on disk, which outlives them: what they tried, and what
+``force_flush`` said that queue or disk hold.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+from fix_otlp_spans import entry, raised, span
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+
+from godot_otel import queue
 
 POISON = "poison"
 """How a record begins that the store refuses, once ``poisonous`` has seen to it."""
@@ -29,13 +36,20 @@ def text(record: str) -> str:
     return f"{record} {digest * (1 + int(digest[0], 16) // 4)}"
 
 
+def spans(records: Iterable[str], *, time_ns: int) -> queue.Entry:
+    """A batch of spans, one a record."""
+    texts = [text(record) for record in records]
+    return entry([raised(span(one, time_ns=time_ns), "Oracle", one) for one in texts])
+
+
 def poisonous(dsn: str) -> None:
     """Let the store refuse poison, as it would a value that no check foresaw."""
     with psycopg.connect(dsn) as connection:
-        connection.execute(
-            f"ALTER TABLE logs ADD CONSTRAINT {POISON}"
-            f" CHECK (body NOT LIKE '{POISON}%')"
-        )
+        for table, column in (("logs", "body"), ("spans", "name")):
+            connection.execute(
+                f"ALTER TABLE {table} ADD CONSTRAINT {POISON}"
+                f" CHECK ({column} NOT LIKE '{POISON}%')"
+            )
 
 
 class Journal:
@@ -64,6 +78,10 @@ class Verdict(NamedTuple):
     spurious: tuple[str, ...] = ()
     corrupted: tuple[str, ...] = ()
     duplicated: tuple[str, ...] = ()
+    exceptions: tuple[str, ...] = ()
+    """Spans without the one line of their exception, and such lines without a span."""
+    counts: tuple[str, ...] = ()
+    """Rollups that do not count what is stored."""
 
 
 RIGHT = Verdict()
@@ -106,6 +124,8 @@ class Oracle:
                 if line != text(_id(line)) or line.startswith(POISON) != poison
             ),
             duplicated=tuple(record for record, n in found.items() if n > 1),
+            exceptions=_unmatched(dsn),
+            counts=_miscounted(dsn),
         )
 
 
@@ -117,18 +137,70 @@ def _id(line: str) -> str:
     return line.partition(" ")[0]
 
 
+_OF_SPANS = """coalesce(attributes @> '{"godot.span_event": true}', false)"""
+
+
 def _stored(dsn: str) -> list[str]:
     with psycopg.connect(dsn) as connection:
-        return [body for (body,) in connection.execute("SELECT body FROM logs")]
+        found = connection.execute(
+            f"SELECT body FROM logs WHERE NOT {_OF_SPANS}"
+            " UNION ALL SELECT name FROM spans"
+        )
+        return [said for (said,) in found]
+
+
+def _unmatched(dsn: str) -> tuple[str, ...]:
+    lines = f"SELECT body FROM logs WHERE {_OF_SPANS}"
+    own = "SELECT 'Oracle: ' || name FROM spans"
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(
+            f"(({own}) EXCEPT ALL ({lines})) UNION ALL (({lines}) EXCEPT ALL ({own}))"
+        )
+        return tuple(said[:80] for (said,) in found)
+
+
+_SUMS = {
+    "log_counts": ("SELECT count(*) FROM logs", "SELECT sum(n) FROM log_counts"),
+    "operation_counts": (
+        "SELECT count(*) FROM spans",
+        "SELECT sum(n) FROM operation_counts",
+    ),
+    "trace_index": ("SELECT count(*) FROM spans", "SELECT sum(spans) FROM trace_index"),
+    "span_filters": (
+        "SELECT count(*) FROM spans",
+        "SELECT sum(seq_last - seq_first + 1) FROM span_filters",
+    ),
+}
+
+
+def _miscounted(dsn: str) -> tuple[str, ...]:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return tuple(
+            name
+            for name, (rows, sums) in _SUMS.items()
+            if not connection.execute(
+                f"SELECT ({rows}) = coalesce(({sums}), 0)"
+            ).fetchone()[0]
+        )
 
 
 def _dead(dsn: str) -> list[str]:
     with psycopg.connect(dsn) as connection:
-        payloads = connection.execute("SELECT payload FROM dead_letters").fetchall()
+        letters = connection.execute("SELECT signal, payload FROM dead_letters")
+        by_signal = {"logs": [], "traces": []}
+        for signal, payload in letters:
+            by_signal[signal].append(payload)
     return [
         record.body.string_value
-        for (payload,) in payloads
+        for payload in by_signal["logs"]
         for group in ExportLogsServiceRequest.FromString(payload).resource_logs
         for scope in group.scope_logs
         for record in scope.log_records
+    ] + [
+        made.name
+        for payload in by_signal["traces"]
+        for group in ExportTraceServiceRequest.FromString(payload).resource_spans
+        for scope in group.scope_spans
+        for made in scope.spans
     ]

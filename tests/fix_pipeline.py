@@ -19,7 +19,7 @@ from pathlib import Path
 
 import redis
 from fix_launch import FEW
-from fix_oracle import POISON, Oracle, text
+from fix_oracle import POISON, Oracle, spans, text
 from fix_otlp import entry
 from fix_processes import wait_until
 
@@ -145,11 +145,16 @@ class Pipeline:
         return process
 
     def admit(self, *records: str, seconds_ago: float = 0) -> None:
-        """Hand records to the queue as an exporter does, in one batch."""
-        self._journal.tried(records)
+        """Hand records to the queue as exporters do: a batch of logs, one of spans."""
         when = time.time_ns() - int(seconds_ago * 1e9)
-        self._producer.admit(entry([text(r) for r in records], time_ns=when))
-        self._journal.accepted(records)
+        named = [f"{record}-span" for record in records]
+        for ids, batch in (
+            (records, entry([text(r) for r in records], time_ns=when)),
+            (named, spans(named, time_ns=when)),
+        ):
+            self._journal.tried(ids)
+            self._producer.admit(batch)
+            self._journal.accepted(ids)
 
     def depth(self) -> int:
         with redis.Redis.from_url(self.redis_url) as client:

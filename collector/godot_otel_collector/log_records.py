@@ -84,7 +84,7 @@ class LogRecords:
         special: dict[str, Any] = {}
         fell = 0
         known, parse = self._known, self._parse
-        for raw in record.attributes:
+        for raw in record.attributes[:]:  # a list is walked faster
             json, pair, noted = known(raw) or parse(raw)
             members.append(json)
             pairs.append(pair)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import (
@@ -78,15 +79,18 @@ class Metrics:
         self._failing_since: float | None = None
         self._committed: tuple[float, float] | None = None  # when, and the lag
         self._records = Counter(
-            "godot_otel_stored_records", "Records stored.", ["service"],
+            "godot_otel_stored_records", "Records stored.", ["service", "signal"],
             registry=registry,
         )  # fmt: skip # what, of whom, where
         self._bytes = Counter(
             "godot_otel_stored_bytes", "Payload bytes that stored records came in.",
-            ["service"], registry=registry,
+            ["service", "signal"], registry=registry,
         )  # fmt: skip
         self._batches = Counter(
-            "godot_otel_stored_batches", "Batches stored.", registry=registry
+            "godot_otel_stored_batches",
+            "Batches stored.",
+            ["signal"],
+            registry=registry,
         )
         self._dead = Counter(
             "godot_otel_dead_letters", "Records set aside as dead letters.",
@@ -106,25 +110,25 @@ class Metrics:
 
     def stored(self, batches: Iterable[Batch]) -> None:
         """Count what a transaction has committed."""
-        newest = number = 0
-        records: dict[str, int] = {}
-        size: dict[str, float] = {}
+        newest = 0
+        records: Counts[tuple[str, str]] = Counts()
+        size: dict[tuple[str, str], float] = {}
         for batch in batches:
             newest = max(newest, stream_milliseconds(batch.stream_id))
             if batch.known:
                 continue
-            number += 1
+            self._batches.labels(batch.signal).inc()
             for name, count in batch.services.items():
-                records[name] = records.get(name, 0) + count
+                key = name, batch.signal
+                records[key] += count
                 share = batch.size * count / batch.stored
-                size[name] = size.get(name, 0.0) + share
+                size[key] = size.get(key, 0.0) + share
             for letter in batch.dead:
                 self._dead.labels(self._reason(letter.reason)).inc()
-        self._batches.inc(number)
-        for name, count in records.items():
-            service = self._service(name)
-            self._records.labels(service).inc(count)
-            self._bytes.labels(service).inc(size[name])
+        for (name, signal), count in records.items():
+            labels = self._service(name), signal
+            self._records.labels(*labels).inc(count)
+            self._bytes.labels(*labels).inc(size[name, signal])
         if newest:
             lag = max(0.0, time.time() - newest / 1000)
             self._committed = time.monotonic(), lag

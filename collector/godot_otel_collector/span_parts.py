@@ -22,21 +22,18 @@ class Statuses:
     """Parses statuses; nearly all are one of a few."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[int, bytes]] = {b"": (0, b"")}
+        self.known: dict[bytes, tuple[int, bytes]] = {b"": (0, b"")}
 
-    def find(self, raw: bytes) -> tuple[int, bytes]:
-        """Return code and message.
+    def parse(self, raw: bytes) -> tuple[int, bytes]:
+        """Return code and message of one that is not in ``known`` yet.
 
         Raises:
             DecodeError: it is no status.
         """
-        found = self._known.get(raw)
-        if found is None:
-            status = Status.FromString(raw)
-            found = status.code, status.message
-            if len(self._known) >= _CACHED:
-                self._known.clear()
-            self._known[raw] = found
+        status = Status.FromString(raw)
+        if len(self.known) >= _CACHED:
+            self.known.clear()
+        found = self.known[raw] = (status.code, status.message)
         return found
 
 

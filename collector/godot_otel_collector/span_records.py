@@ -80,7 +80,7 @@ class SpanRecords:
         pairs: list[bytes] = []
         fell = 0
         known, parse = self._known, self._parse
-        for raw in span.attributes:
+        for raw in span.attributes[:]:  # a list is walked faster
             json, pair, noted = known(raw) or parse(raw)
             members.append(json)
             pairs.append(pair)
@@ -101,7 +101,8 @@ class SpanRecords:
         if not 0 <= kind <= 5:
             members.append(member("span.original_kind", kind))
             kind = 0
-        status, message = self._statuses.find(span.status)
+        raw = span.status
+        status, message = self._statuses.known.get(raw) or self._statuses.parse(raw)
         if not 0 <= status <= 2:
             members.append(member("span.original_status", status))
             status = 0

@@ -1,4 +1,4 @@
-"""``godot-otel clear``: lines that are deleted for good, counted before.
+"""``godot-otel clear``: lines and spans that are deleted for good, counted before.
 
 The result goes to stdout, what is said about it to stderr.
 """
@@ -42,25 +42,25 @@ def clear(
     before: str, service: str, level: str, yes: bool, as_json: bool,
     data_dir: Path | None,
 ) -> None:  # fmt: skip # six options
-    """Delete log lines for ever, and count them out of statistics and traces.
+    """Delete lines and spans for ever, and count them out of statistics and traces.
 
     Shows what would go and asks first. Needs the store's owner (GODOT_POSTGRES_DSN).
     """
     choice = clearing.choose(before, service, level)
     counts = _owner(data_dir, lambda connection: clearing.count(connection, choice))
     done = clearing.Counts()
-    if not counts.lines:
+    if not counts:
         _say(f"no line is older than {choice.as_json()['before']}, or none like that")
     else:
         _show(counts, choice)
         if not yes:
-            _ask(counts.lines)
+            _ask(counts)
         done = _delete(data_dir, choice, counts.lines)
     if as_json:
-        facts = {"deleted": done.lines, "levels": done.levels}
+        facts = {"deleted": done.lines, "spans": done.spans, "levels": done.levels}
         print(json.dumps({**choice.as_json(), **facts, "services": done.components}))
-    elif counts.lines:
-        print(f"deleted {_counted(done.lines)}")
+    elif counts:
+        print(f"deleted {_counted(done)}")
 
 
 def _delete(
@@ -96,23 +96,28 @@ def _show(counts: clearing.Counts, choice: clearing.Choice) -> None:
         _say(f"{plain(name)}: {_levels(levels)}")
     if len(ranked) > _SHOWN:
         _say(f"and {len(ranked) - _SHOWN} services more")
-    _say(
-        f"{_counted(counts.lines)} before {choice.as_json()['before']}:"
-        f" {_levels(counts.levels)}"
-    )
+    by_level = f": {_levels(counts.levels)}" if counts.lines else ""
+    _say(f"{_counted(counts)} before {choice.as_json()['before']}{by_level}")
 
 
 def _levels(levels: dict[str, int]) -> str:
     return ", ".join(f"{lines:,} {name}" for name, lines in levels.items())
 
 
-def _counted(lines: int) -> str:
-    return f"{lines:,} {'line' if lines == 1 else 'lines'}"
+def _counted(counts: clearing.Counts) -> str:
+    said = [_number(counts.lines, "line")] if counts.lines or not counts.spans else []
+    if counts.spans:
+        said.append(_number(counts.spans, "span"))
+    return " and ".join(said)
 
 
-def _ask(lines: int) -> None:
+def _number(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _ask(counts: clearing.Counts) -> None:
     if not sys.stdin.isatty():
-        raise SettingError(f"that is {_counted(lines)}. To delete it, add --yes.")
+        raise SettingError(f"that is {_counted(counts)}. To delete it, add --yes.")
     print("Delete that for ever? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise GodotError("nothing was deleted")

@@ -83,7 +83,7 @@ class Clearing:
                 counts = await clear.count(connection, choice)
                 token = ""
                 note = "nothing is older, or of that component or level"
-                if counts.lines:
+                if counts:
                     token = confirm.token(self._authority.key, choice.before, *shown)
                     note = "nothing is deleted yet: repeat this call with confirm_token"
                 return _result(choice, counts, deleted=False, token=token, note=note)
@@ -129,6 +129,8 @@ def _result(
         sanitize.shorten(sanitize.line(name), 80): levels
         for name, levels in ranked[:MAX_COMPONENTS]
     }
+    if counts.spans:  # in words: a field of the result costs each session
+        note += f"; {counts.spans} spans of that time go with the lines"
     if omitted := len(ranked) - len(named):
         note += f"; {omitted} components more are not listed"
     return ClearResult(

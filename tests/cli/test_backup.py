@@ -16,6 +16,8 @@ import pytest
 from fix_debian import PROGRAMS, DebianPostgres
 from fix_lines import Lines, Row
 from fix_otlp import entry
+from fix_otlp_spans import entry as spans
+from fix_otlp_spans import span
 from fix_processes import CollectorProcess, count, wait_until
 from psycopg.conninfo import make_conninfo
 
@@ -105,6 +107,7 @@ def test_a_backup_under_load_is_restored_with_rows_filters_rollups_and_ledger(
             number += 1
             bodies = [f"order {number}.{n} paid" for n in range(50)]
             producer.admit(entry(bodies, trace_id=TRACE, attributes={"n": number}))
+            producer.admit(spans([span(f"order {n}") for n in range(5)]))
 
     busy = threading.Thread(target=load)
     busy.start()
@@ -126,20 +129,23 @@ def test_a_backup_under_load_is_restored_with_rows_filters_rollups_and_ledger(
     status, out, err = backup(empty_dsn, "--restore", file)
     assert (status, err) == (0, "")
     before, after = everything(store_dsn), everything(empty_dsn)
-    assert out.startswith(f"restored {len(after['logs']):,} lines in")
+    assert out.startswith(f"restored {len(after['logs']):,} lines and")
     assert 1000 < len(after["logs"]) < len(before["logs"])
     for name, held in after.items():
         if name != "emitters":
             assert set(held) <= set(before[name]), name
     # One moment: every batch of the ledger is there whole, and no other row.
     assert rows(empty_dsn, "SELECT sum(records)::int FROM batches") == [
-        (len(after["logs"]),)
+        (len(after["logs"]) + len(after["spans"]),)
     ]
-    for counted in (
-        "SELECT sum(n)::int FROM log_counts",
-        "SELECT sum(seq_last - seq_first + 1)::int FROM word_filters",
+    for table, counts, filters in (
+        ("logs", "log_counts", "word_filters"),
+        ("spans", "operation_counts", "span_filters"),
     ):
-        assert rows(empty_dsn, counted) == [(len(after["logs"]),)]  # fmt: skip
+        held = [(len(after[table]),)]
+        assert rows(empty_dsn, f"SELECT sum(n)::int FROM {counts}") == held
+        chunks = f"SELECT sum(seq_last - seq_first + 1)::int FROM {filters}"
+        assert rows(empty_dsn, chunks) == held  # fmt: skip
     assert len(after["dead_letters"]) == 1
 
     collect(empty_dsn)

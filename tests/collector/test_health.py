@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from fix_otlp import entry
+from fix_otlp_spans import entry as span_entry
+from fix_otlp_spans import raised, span
 from fix_processes import CollectorProcess, count, wait_until
 from fix_queue import Server
 from fix_serving import free_port
@@ -76,36 +78,44 @@ def test_the_numbers_are_those_of_what_was_stored(healthy, producer, store_dsn):
         entry([f"charge {n}" for n in range(40)], service="payments"),
         entry(["four"], service="shop"),
     ]
+    failed = raised(span(), "E", "a line, and no record")
+    spans = span_entry([failed, span()])
     for batch in batches:
         producer.admit(batch)
     wait_until(lambda: count(store_dsn) == 44 and drained(producer), "the rows")
+    producer.admit(spans)
     producer.admit(batches[0])  # a second delivery
     producer.admit(queue.Entry(queue.batch_id(), b"logs", 1, b"no request"))
     wait_until(lambda: drained(producer), "the rest")
     numbers = healthy.numbers()
     with psycopg.connect(store_dsn) as connection:
         stored = connection.execute(
-            "SELECT service, count(*) FROM logs GROUP BY service"
+            "SELECT service, count(*) FROM logs WHERE event_name IS NULL"
+            " GROUP BY service"
         ).fetchall()
         (partitions,) = connection.execute(
             "SELECT count(*) FROM partitions"
             " WHERE parent = 'logs' AND dropped_at IS NULL"
         ).fetchone()
     for service, records in stored:
-        assert numbers[f"godot_otel_stored_records_total{{{service}}}"] == records
+        assert (
+            numbers[f"godot_otel_stored_records_total{{{service}}}{{logs}}"] == records
+        )
     size = {"shop": 0, "payments": 0}
     for batch, service in zip(batches, ("shop", "payments", "shop"), strict=True):
         size[service] += len(batch.payload)
     for service, total in size.items():
-        assert numbers[f"godot_otel_stored_bytes_total{{{service}}}"] == total
-    assert (
-        numbers["godot_otel_stored_batches_total"] == count(store_dsn, "batches") == 4
-    )
+        assert numbers[f"godot_otel_stored_bytes_total{{{service}}}{{logs}}"] == total
+    assert numbers["godot_otel_stored_batches_total{logs}"] == 4
+    assert numbers["godot_otel_stored_batches_total{traces}"] == 1
+    assert count(store_dsn, "batches") == 5
+    assert numbers["godot_otel_stored_records_total{shop}{traces}"] == 2
+    assert numbers["godot_otel_stored_bytes_total{shop}{traces}"] == len(spans.payload)
     assert numbers["godot_otel_ledger_conflicts_total"] == 1
     assert numbers["godot_otel_dead_letters_total{no OTLP request}"] == 1
     assert count(store_dsn, "dead_letters") == 1
     assert numbers["godot_otel_queue_records"] == 0
-    assert numbers["godot_otel_queue_admitted_batches_total"] == 5
+    assert numbers["godot_otel_queue_admitted_batches_total"] == 6
     assert numbers["godot_otel_queue_max_records"] == queue.DEFAULT_MAX_RECORDS
     assert numbers["godot_otel_partitions{logs}"] == partitions > 0
     assert 3600 < numbers["godot_otel_partitions_ahead_seconds{logs}"] <= 4 * 3600
@@ -234,7 +244,7 @@ def test_labels_are_bounded():
     text = metrics.render(None, None).decode()
     services = re.findall(r"^godot_otel_stored_records_total\{.* (.+)", text, re.M)
     assert len(services) == MOST_SERVICES + 1
-    assert f'{{service="other"}} {70 - MOST_SERVICES}.0' in text
+    assert f'{{service="other",signal="logs"}} {70 - MOST_SERVICES}.0' in text
     assert f'{{reason="other"}} {70 - MOST_REASONS}.0' in text
 
 

@@ -6,12 +6,15 @@ import psycopg
 import pytest
 from fix_otlp import entry as logged
 from fix_otlp_spans import TRACE, add, entry, of, raised, request, span
-from fix_partitions import collecting, run, until
+from fix_partitions import ago, collecting, lowers, run, until
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from godot_otel import durations, queue
+from godot_otel import durations, queue, store
+from godot_otel_collector.closing import Closing
+from godot_otel_collector.dead_letters import Chosen, letters
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.operations import NEW_PER_HOUR
+from godot_otel_collector.retention import Retention
 
 STREAM_ID = b"%d-0" % (time.time_ns() // 1_000_000)
 ERROR = 2
@@ -268,3 +271,71 @@ async def test_every_event_and_link_is_stored_whole(redis_url, store_dsn, produc
         {"trace_id": b"odd".hex(), "span_id": ""},
     ]  # fmt: skip # one object
     assert count(store_dsn, "logs") == 0
+
+
+async def test_closing_merges_counts_of_operations_and_keeps_every_sum(
+    redis_url, store_dsn, producer, owner
+):
+    at = time.time_ns() // 3_600_000_000_000 * 3_600_000_000_000 - 5 * 3600 * 10**9
+    batches = [
+        entry([span(f"work {n % 2}", time_ns=at + n % 3 * 10**9,
+                    milliseconds=10 ** (n % 4), status=ERROR * (n % 5 == 0))])
+        for n in range(30)
+    ]  # fmt: skip # one a batch
+    for batch in batches:
+        producer.admit(batch)
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: count(store_dsn, "batches") == len(batches))
+    sums = sums_of(store_dsn)
+    await Closing().run(owner)
+    assert sums_of(store_dsn) == sums
+    assert count(store_dsn, "operation_counts") == 2 * 2, "names and buckets of each"
+    assert run(store_dsn, "SELECT spans, span_errors FROM trace_index") == [(30, 6)]
+    left_open = (
+        "SELECT count(*) FROM partitions WHERE closed_at IS NULL"
+        " AND upper < now() - interval '5 minutes'"
+    )
+    assert run(store_dsn, left_open) == [(0,)]
+
+
+def sums_of(dsn: str) -> list[tuple]:
+    return run(
+        dsn,
+        "SELECT minute, service, name, kind, bucket, sum(n), sum(errors),"
+        " sum(duration_ns) FROM operation_counts GROUP BY 1, 2, 3, 4, 5"
+        " ORDER BY 1, 2, 3, 4, 5",
+    )
+
+
+async def test_retention_drops_spans_with_the_lines_of_their_time(
+    redis_url, store_dsn, producer, source, owner
+):
+    old = time.time_ns() - 5 * 86_400 * 10**9
+    producer.admit(entry([span("old", time_ns=old)]))
+    producer.admit(entry([span("new")]))
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: count(store_dsn) == 2)
+    run(store_dsn, "UPDATE settings SET retention_days = 2")
+    await Retention(source).run(owner)
+    assert run(store_dsn, "SELECT name FROM spans") == [("new",)]
+    for table in ("spans", "span_filters", "operation_counts", "logs"):
+        assert min(lowers(store_dsn, table)) > ago(days=3), table
+    assert count(store_dsn, "operation_counts") == count(store_dsn, "span_filters") == 1
+
+
+async def test_a_dead_letter_of_a_span_shows_the_span(redis_url, store_dsn, producer):
+    bad = raised(span("no trace", trace_id=b"", message="odd"), "E", "m")
+    producer.admit(entry([bad], service="shop"))
+    async with collecting(redis_url, store_dsn):
+        await until(lambda: count(store_dsn, "dead_letters") == 1)
+    async with await store.connect(store_dsn) as connection:
+        (letter,) = [one async for one in letters(connection, Chosen())]
+    (shown,) = letter.records()
+    assert (letter.sendable, letter.service, shown["name"]) == (
+        True,
+        "shop",
+        "no trace",
+    )
+    assert shown["status_message"] == "odd"
+    assert shown["events"][0]["attributes"]["exception.type"] == "E"
+    assert (shown["trace_id"], shown["undecodable"]) == (None, [])

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
 from fix_breakage import Breakage
+from fix_oracle import POISON
 from fix_processes import wait_until
 
 from godot_otel.errors import RetryableError
@@ -62,12 +63,20 @@ class Soak:
             kind = due.pop() if due else breakage.random.choice(kinds)
             kind()
             self.happened[kind.__name__] += 1
+            self.trace()
             breakage.tend()
             breakage.pause(0.1, 0.8)
             if time.monotonic() - told > _PROGRESS_SECONDS:
                 told = time.monotonic()
                 self.progress(kind.__name__)
         return self.judge()
+
+    def trace(self) -> None:
+        """Hand some spans to the queue, with lines beside them, if it takes them."""
+        number = self.happened.total()
+        poison = [f"{POISON}.{number}"] if number % 7 == 0 else []
+        with suppress(RetryableError):
+            self.pipeline.admit(*(f"traced.{number}.{n}" for n in range(20)), *poison)
 
     def progress(self, last: str) -> None:
         accepted = len(self.pipeline.oracle.records("accepted"))

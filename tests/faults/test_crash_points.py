@@ -95,6 +95,16 @@ def test_a_collector_dies(pipeline, point, times):
 
 
 @TIMES
+@pytest.mark.parametrize("copies", [4, 5, 6], ids=["spans", "filters", "counts"])
+def test_a_collector_dies_while_it_copies_spans(pipeline, copies, times):
+    for turn in range(times):
+        pipeline.admit(*(f"copying-{copies}-{times}-{turn}-{n}" for n in range(10)))
+        killed_itself(pipeline.collector(GODOT_FAULT=f"mid_copy:{copies}"))
+    pipeline.finish()
+    assert pipeline.oracle.verdict(pipeline.dsn) == RIGHT
+
+
+@TIMES
 def test_a_collector_dies_before_it_drops_what_it_has_detached(pipeline, times):
     before = tables(pipeline.dsn)
     when = datetime.now(UTC) - timedelta(days=9)

@@ -105,6 +105,7 @@ def test_a_spoiled_answer_costs_no_record_and_doubles_none(links, request_, way)
     proxy.spoil(word, way, answer)
     for number in range(4):
         links.log(f"{request_}-{way}-{number}")
+        pipeline.admit(f"{request_}-{way}-{number}-too")
         time.sleep(0.05)
     wait_until(lambda: proxy.spoiled > before, "an answer to be spoiled")
     wait_until(lambda: pipeline.waiting() == 0, "an empty spool")

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 import redis
 from fix_otlp import entry
+from fix_otlp_spans import entry as spans
+from fix_otlp_spans import span
 from fix_processes import CollectorProcess, count, wait_until
 
 from godot_otel import queue
@@ -82,18 +84,21 @@ def test_an_old_collector_works_on_a_newer_schema_or_says_that_it_may_not(
         connection.execute("ALTER TABLE logs ADD COLUMN later text")
         connection.execute("INSERT INTO schema_migrations VALUES (9999, 'later', 'x')")
     producer.admit(entry(["by whichever collector"]))
+    producer.admit(spans([span("for a newer collector")]))
     if oldest_reader(store_dsn) <= 1:
         old = collector(old_python)
         wait_until(lambda: count(store_dsn) == 1, "a row by the old collector")
         assert old.stop() == 0
+        assert waiting(redis_url) == 1, "spans, which it does not know"
         assert "by whichever" in search(sys.executable, "whichever", store_dsn)
     else:
         assert_refuses(old_python, redis_url, store_dsn)
-        assert waiting(redis_url) == 1
+        assert waiting(redis_url) == 2
     producer.admit(entry(["by today's"]))
     collector()
     wait_until(lambda: count(store_dsn) == 2, "a row by today's collector")
     wait_until(lambda: waiting(redis_url) == 0, "an empty queue")
+    assert count(store_dsn, "spans") == 1
 
 
 def test_an_old_collector_leaves_a_schema_that_is_too_new_and_no_record_is_lost(

@@ -66,7 +66,8 @@ def test_as_json(clear, filled, store_dsn):
     assert status == 0
     assert facts.pop("before").endswith(":00Z")
     assert facts == {
-        "component": "", "level": "ERROR", "deleted": 1, "levels": {"ERROR": 1},
+        "component": "", "level": "ERROR", "deleted": 1, "spans": 0,
+        "levels": {"ERROR": 1},
         "services": {"orders": {"ERROR": 1}},
     }  # fmt: skip # one object
     status, out, err = clear("--before", "-2h", "--level", "error", "--yes", "--json")

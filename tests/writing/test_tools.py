@@ -421,7 +421,7 @@ async def test_a_confirm_token_deletes_once(lines, store_dsn, redis_url):
 async def test_a_large_clear_goes_on_with_the_token_it_gives(
     lines, store_dsn, redis_url, monkeypatch
 ):
-    monkeypatch.setattr(clear, "SLICE_ROWS", 10)
+    monkeypatch.setattr(clear.tables, "SLICE_ROWS", 10)
     monkeypatch.setattr(clearing, "SECONDS", 0.0001)
     start = hour(3)
     lines.add(*(Row("old", start + timedelta(seconds=n)) for n in range(25)))
