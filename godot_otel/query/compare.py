@@ -85,9 +85,10 @@ async def _known(connection: store.Connection, ids: TraceIds, title: str) -> Tra
 
 async def _side(connection: store.Connection, one: Trace) -> _Side:
     trace_id = UUID(hex=one.id)
-    spans = await trace_spans(connection, trace_id) if one.spans else []
+    pieces = await trace_slices(connection, trace_id)
+    spans = await trace_spans(connection, trace_id, pieces) if one.spans else []
     counted: dict[tuple[str, int, int], int] = {}
-    for piece in await trace_slices(connection, trace_id, None, None):
+    for piece in pieces:
         rows = await fetch(
             connection,
             "SELECT service, severity, template_id, count(*) FROM logs"

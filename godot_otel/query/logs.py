@@ -13,6 +13,7 @@ from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import Ingest, ingest
 from godot_otel.query.line import Line, window
 from godot_otel.query.reader import Reader
+from godot_otel.query.slices import Slice
 from godot_otel.query.walk import prepare
 
 MAX_LIMIT = 1000
@@ -83,8 +84,12 @@ async def read_page(
     limit: int,
     order: str,
     cursor: str = "",
+    pieces: list[Slice] | None = None,
 ) -> Page:
-    """What ``logs`` promises, over a connection that *reader* has lent."""
+    """What ``logs`` promises, over a connection that *reader* has lent.
+
+    *pieces* are where the lines of the filters' trace are, if that is known.
+    """
     newest = _order(order)
     if not 1 <= limit <= MAX_LIMIT:
         raise FilterError(f"limit: {limit} is not within 1 to {MAX_LIMIT}")
@@ -93,7 +98,9 @@ async def read_page(
     if cursor.strip():
         since, until, *numbers = cursors.decode(cursor, digest, 3)
         position = cursors.position(numbers)
-    walk = await prepare(connection, filters, since, until, newest=newest)
+    walk = await prepare(
+        connection, filters, since, until, newest=newest, pieces=pieces
+    )
     found, edge = await walk.read(connection, position, limit + 1)
     facts = await ingest(reader, connection, since)
     notes = []

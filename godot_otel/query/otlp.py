@@ -101,7 +101,7 @@ async def otlp(
         trace_id = await whole_trace_id(connection, filters.trace)
         pieces: list[Slice] = []
         if trace_id is not None:
-            pieces = await trace_slices(connection, trace_id, None, None)
+            pieces = await trace_slices(connection, trace_id)
         for number, signal in enumerate(_SIGNALS):
             rows: list[Row] = []
             if trace_id is not None and more is None and number >= begin:

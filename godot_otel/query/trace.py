@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from godot_otel import store
+from godot_otel import sql, store
 from godot_otel.query.filters import LEVELS, Filters, TraceIds
 from godot_otel.query.line import COLUMNS, Line, rfc3339
 from godot_otel.query.linked import Linked, linked
 from godot_otel.query.logs import MAX_LIMIT, Page, read_page
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.root import Root
-from godot_otel.query.slices import index_slices, trace_slices, whole_trace_id
+from godot_otel.query.slices import Slice, index_slices, whole_trace_id
 from godot_otel.query.span import COLUMNS as SPAN_COLUMNS
 from godot_otel.query.span import SOURCE, Span
 
@@ -119,20 +119,21 @@ async def trace(
     assert filters.trace is not None
     async with reader.connection() as connection:
         trace_id = await whole_trace_id(connection, filters.trace)
-        known = {} if trace_id is None else await summaries(connection, [trace_id])
-        if trace_id is None or trace_id not in known:
+        known = await _locate(connection, trace_id) if trace_id else None
+        if trace_id is None or known is None:
             page = await read_page(reader, connection, filters, limit=1, order="oldest")
             return TraceLines(None, None, page)
         filters = replace(filters, trace=TraceIds(trace_id, trace_id))
-        summary, spans = known[trace_id], list[Span]()
+        (summary, pieces), spans = known, list[Span]()
         if summary.spans and not cursor.strip():
-            spans = await trace_spans(connection, trace_id)
+            spans = await trace_spans(connection, trace_id, pieces)
         tree = tree and bool(spans)
         if tree:
             filters, limit = replace(filters, span_id=b""), MAX_LIMIT
         page = await read_page(
-            reader, connection, filters, limit=limit, order="oldest", cursor=cursor
-        )
+            reader, connection, filters,
+            limit=limit, order="oldest", cursor=cursor, pieces=pieces,
+        )  # fmt: skip # what, then how
         first_error = None
         if summary.errors:
             first_error = _first_error(page, cursor)
@@ -147,10 +148,23 @@ async def trace(
     return TraceLines(summary, first_error, page, spans, others)
 
 
-async def trace_spans(connection: store.Connection, trace_id: UUID) -> list[Span]:
+async def _locate(
+    connection: store.Connection, trace_id: UUID
+) -> tuple[Trace, list[Slice]] | None:
+    """What the index knows of a whole trace, and where its rows are."""
+    rows = await fetch(connection, sql.query("trace"), {"trace_id": trace_id})
+    if not rows:
+        return None
+    pieces = [Slice(*row[7:]) for row in rows if row[7] is not None]
+    return Trace(trace_id.hex, *rows[0][:7]), pieces
+
+
+async def trace_spans(
+    connection: store.Connection, trace_id: UUID, pieces: list[Slice]
+) -> list[Span]:
     """The spans of a trace by their start; of very many those that tell most."""
     found: list[Span] = []
-    for piece in await trace_slices(connection, trace_id, None, None, parent="spans"):
+    for piece in pieces:
         rows = await fetch(
             connection,
             "SELECT {columns} FROM {source} WHERE s.time >= %s AND s.time < %s"

@@ -148,8 +148,11 @@ async def prepare(
     *,
     newest: bool,
     more: Clauses | None = None,
+    pieces: list[Slice] | None = None,
 ) -> Walk:
-    """Find the slices of a question; *more* are conditions beside its filters.
+    """Find the slices of a question, unless its trace is in *pieces* alone.
+
+    *more* are conditions beside its filters.
 
     Raises:
         FilterError: the trace id is ambiguous, or a pattern is none.
@@ -160,11 +163,14 @@ async def prepare(
         clauses.extend(more)
     found = await filter_words(connection, filters)
     if filters.trace is None:
-        pieces = await slices(connection, "logs", since, until)
-        return Walk(filters, pieces, clauses, found, newest)
-    pieces = []
+        whole = await slices(connection, "logs", since, until)
+        return Walk(filters, whole, clauses, found, newest)
     trace_id = await whole_trace_id(connection, filters.trace)
-    if trace_id is not None:
-        clauses.add("l.trace_id = %s", trace_id)
-        pieces = await trace_slices(connection, trace_id, since, until)
-    return Walk(filters, pieces, clauses, found, newest)
+    if trace_id is None:
+        return Walk(filters, [], clauses, found, newest)
+    clauses.add("l.trace_id = %s", trace_id)
+    if pieces is None:
+        pieces = await trace_slices(connection, trace_id)
+    cut = [piece.cut(since, until) for piece in pieces]
+    cut = [piece for piece in cut if piece.lower < piece.upper]
+    return Walk(filters, cut, clauses, found, newest)
