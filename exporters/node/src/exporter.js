@@ -62,7 +62,10 @@ class QueueExporter {
    * @param {(result: ExportResult) => void} callback
    */
   export(items, callback) {
+    // An SDK that shuts down waits for this, and nothing else keeps the process alive.
+    const alive = setTimeout(() => {}, SHUTDOWN_MS);
     this.forward(items)
+      .finally(() => clearTimeout(alive))
       .then((kept) => callback({ code: kept ? ExportResultCode.SUCCESS : ExportResultCode.FAILED }))
       .catch(() => {}); // the callback's own mistake, which nobody else would catch
   }

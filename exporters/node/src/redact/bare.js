@@ -2,12 +2,12 @@
 /** Secrets that free text shows without a name: known by their shape or their place. */
 
 const { REDACTED } = require("./redacted");
-const { SPACE, isLetters, matchAt } = require("./pattern");
+const { SPACE, isLetters, matchAt, trimEnd } = require("./pattern");
 
 const PRIVATE_KEY =
   /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)/g;
 const PRIVATE_KEY_END = /-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/g;
-const BASE64_AT_END = /[A-Za-z0-9+/=\r\n\\]+$/;
+const BASE64 = /[A-Za-z0-9+/=\r\n\\]/;
 
 const USER = new RegExp(`://[^${SPACE}/?#@:"'<>\\[]*:`, "gu");
 // A database's URL has no @ behind its host, so its password may have both @ and /.
@@ -41,7 +41,7 @@ function replacePrivateKeys(text) {
   let clean = "";
   let at = 0;
   for (const found of text.matchAll(PRIVATE_KEY_END)) {
-    clean += text.slice(at, found.index).replace(BASE64_AT_END, "") + REDACTED;
+    clean += trimEnd(text.slice(at, found.index), BASE64) + REDACTED;
     at = found.index + found[0].length;
   }
   return clean + text.slice(at);
@@ -101,7 +101,7 @@ function replaceTokens(text) {
  * @param {string} text
  */
 function isBasic(text) {
-  const value = text.replace(/=+$/, "");
+  const value = trimEnd(text, /=/);
   if (!/^[A-Za-z0-9+/]*$/.test(value) || value.length % 4 === 1) {
     return text.endsWith("=") && value.length >= 8;
   }
@@ -116,7 +116,7 @@ function isBasic(text) {
  * @param {number} offset
  */
 function isBearer(whole, value, text, offset) {
-  const word = value.replace(/[.=]+$/, "");
+  const word = trimEnd(value, /[.=]/);
   if (!word || PROSE.has(word.toLowerCase())) return false;
   if (whole.startsWith("bearer") && word.length < 16 && /^[a-z]+$/.test(word)) {
     const end = offset + whole.length;

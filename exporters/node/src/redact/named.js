@@ -8,7 +8,7 @@
  */
 
 const { REDACTED } = require("./redacted");
-const { SPACE, WORD, atomic, isLetters, matchAt } = require("./pattern");
+const { SPACE, WORD, atomic, isLetters, matchAt, trimEnd } = require("./pattern");
 
 /** @typedef {(name: string) => boolean} IsSecret */
 /** @typedef {{text: string, start: number, quoted: boolean, colon: boolean, value: number}} Name */
@@ -21,7 +21,7 @@ const MAX_UNCLOSED = 2;
 const MAX_SECRETS = 1000;
 
 const SEPARATOR = /(?:=[=>]?|:(?!:|\/\/)=?|%3[dD])[ \t]{0,64}/g;
-const BETWEEN_AT_END = /[ \t"'\\\]0-9_\-.]+$/; // what may stand behind a name's last letter
+const BETWEEN = /[ \t"'\\\]0-9_\-.]/; // what may stand behind a name's last letter
 // A name and what follows it, backwards: that is how they are read from a separator.
 const NAME = new RegExp(
   "^" +
@@ -151,7 +151,7 @@ function replacePairs(text, isSecret) {
 function endBefore(text, at) {
   const before = text.slice(Math.max(at - 2, 0), at);
   if (at >= 2 && isLetters(before)) return before;
-  return text.slice(Math.max(at - BEHIND, 0), at).replace(BETWEEN_AT_END, "").slice(-2);
+  return trimEnd(text.slice(Math.max(at - BEHIND, 0), at), BETWEEN).slice(-2);
 }
 
 /**

@@ -34,6 +34,19 @@ function matchAt(pattern, text, at) {
   return pattern.exec(text);
 }
 
+/**
+ * Return *text* without the characters at its end that *last* matches, one at a time: an
+ * expression that ends in `+$` takes quadratic time.
+ *
+ * @param {string} text
+ * @param {RegExp} last
+ */
+function trimEnd(text, last) {
+  let end = text.length;
+  while (end > 0 && last.test(text[end - 1])) end -= 1;
+  return text.slice(0, end);
+}
+
 const LETTERS = /^\p{L}+$/u;
 
 /** @param {string} text */
@@ -41,4 +54,4 @@ function isLetters(text) {
   return LETTERS.test(text);
 }
 
-module.exports = { WORD, SPACE, atomic, matchAt, isLetters };
+module.exports = { WORD, SPACE, atomic, matchAt, isLetters, trimEnd };
