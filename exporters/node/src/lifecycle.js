@@ -58,18 +58,12 @@ function guardEnds() {
   for (const signal of SIGNALS) process.on(signal, whenTold);
   hideFrom("listeners");
   hideFrom("rawListeners");
-  const count = process.listenerCount;
-  process.listenerCount = function (name, listener) {
-    const ours = SIGNALS.includes(/** @type {any} */ (name)) && isOn(name) && !listener;
-    return count.call(process, name, listener) - (ours ? 1 : 0);
-  };
-  /** @param {string | symbol} name */
-  const isOn = (name) => count.call(process, name, whenTold) > 0;
 }
 
 /**
  * Let whoever looks for other handlers of a signal find none of ours: libraries take the
- * default, to die, only where they are alone.
+ * default, to die, only where they are alone. `listenerCount` stays as it is: Node.js
+ * itself asks it whether to listen at all.
  *
  * @param {"listeners" | "rawListeners"} method
  */
@@ -106,7 +100,7 @@ function whenIdle() {
  * @param {NodeJS.Signals} signal
  */
 function whenTold(signal) {
-  if (process.listenerCount(signal) > 0) {
+  if (process.listeners(signal).length > 0) {
     end();
   } else if (dying) {
     die(signal); // told twice: at once
