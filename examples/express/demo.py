@@ -1,7 +1,11 @@
 """A kiosk, Express, Flask and aiohttp: one request through all four, and its trace.
 
-Everything lives in a temporary directory, on free ports of this machine, and is gone
-at the end. Needs Node.js >= 20.6 and npm.
+    python examples/express/demo.py [--stock]
+
+With --stock nothing of this project is in the storefront: OpenTelemetry's own packages
+send OTLP over HTTP to the port that ``godot-otel up`` prints. Everything lives in a
+temporary directory, on free ports of this machine, and is gone at the end. Needs
+Node.js >= 20.6 and npm.
 """
 
 from __future__ import annotations
@@ -9,7 +13,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,42 +31,53 @@ from demo import GODOT, free_port, say, service, stack, wait_for  # type: ignore
 
 import requests
 
+STOCK = HERE / "stock"
+OURS, OTHERS = "godot-otel/register", "@opentelemetry/auto-instrumentations-node/register"
 CARTS = (6, 7)  # the second has a bad card
 SERVICES = {"storefront", "shop", "payments"}
 
 
-def install() -> None:
+def install(*folders: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         sys.exit("this demo needs Node.js >= 20.6 and its npm")
-    say("npm ci: Express, pino, and the exporter from this checkout")
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True)
+    for folder in folders:
+        say(f"npm ci in {folder.relative_to(HERE.parents[1])}")
+        command = [npm, "ci", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(command, cwd=folder, check=True)
 
 
 @contextmanager
-def program(port: int, arguments: list[str], environ: dict[str, str], log: Path) -> Iterator[None]:
+def program(
+    port: int, arguments: list[str], environ: dict[str, str], log: Path
+) -> Iterator[None]:
     """Run one of Node.js's programs; the block begins when it listens."""
     say(f"starting node {' '.join(arguments)}")
+    folder = STOCK if OTHERS in arguments else HERE
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["node", *arguments], cwd=HERE, env=environ, stdout=output, stderr=output
+            ["node", *arguments], cwd=folder, env=environ, stdout=output, stderr=output
         )
     try:
         wait_for(port, process, log)
         yield
     finally:
-        process.terminate()
+        # OpenTelemetry's own packages take the signal's default away, and stay.
+        process.send_signal(signal.SIGKILL if OTHERS in arguments else signal.SIGTERM)
         process.wait(30)
 
 
-def buy(kiosk: int) -> list[str]:
-    """Buy each cart; return the trace ids, which the kiosk sends as X-Trace-ID."""
+def buy(port: int, *, stock: bool) -> list[str]:
+    """Buy each cart, with a trace id of ours; return those."""
     traces = []
     for cart in CARTS:
         trace_id = uuid.uuid4()
-        say(f"buying cart {cart} with X-Trace-ID: {trace_id}")
-        url = f"http://127.0.0.1:{kiosk}/buy/{cart}"
-        requests.post(url, headers={"X-Trace-ID": str(trace_id)}, timeout=20)
+        name, value = "X-Trace-ID", str(trace_id)
+        if stock:
+            name, value = "traceparent", f"00-{trace_id.hex}-{secrets.token_hex(8)}-01"
+        say(f"buying cart {cart} with {name}: {value}")
+        url = f"http://127.0.0.1:{port}/buy/{cart}"
+        requests.post(url, headers={name: value}, timeout=20)
         traces.append(trace_id.hex)
     return traces
 
@@ -85,7 +102,8 @@ def services(trace_id: str, environ: dict[str, str]) -> set[str]:
 
 
 def main() -> None:
-    install()
+    stock = sys.argv[1:] == ["--stock"]
+    install(HERE, *([STOCK] if stock else []))
     shop, payments, storefront, kiosk = (free_port() for _ in range(4))
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
@@ -98,7 +116,7 @@ def main() -> None:
             "SHOP_URL": f"http://127.0.0.1:{shop}",
             "STOREFRONT_URL": f"http://127.0.0.1:{storefront}",
         }
-        running.enter_context(stack(folder, environ))
+        state = running.enter_context(stack(folder, environ))
         for name, port, command in (
             ("payments", payments, ["python", "payments.py"]),
             ("shop", shop, ["flask", "--app", "shop", "run", "--port", str(shop)]),
@@ -106,17 +124,23 @@ def main() -> None:
             own = environ | {"PORT": str(port)}
             log = folder / f"{name}.log"
             running.enter_context(service(name, port, command, own, log))
+        storefront_js = str(HERE / "storefront.js")
         for name, port, arguments in (
-            ("storefront", storefront, ["--require", "godot-otel/register", "storefront.js"]),
+            ("storefront", storefront, ["--require", OTHERS if stock else OURS, storefront_js]),
             ("kiosk", kiosk, ["kiosk.js"]),
         ):
-            own = environ | {
-                "PORT": str(port),
-                "OTEL_SERVICE_NAME": name,
-                "OTEL_PROPAGATORS": "tracecontext,baggage,godot_xtraceid",
-            }
+            own = environ | {"PORT": str(port), "OTEL_SERVICE_NAME": name}
+            if stock:
+                own |= {
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": state["otlp_url"],
+                    "OTEL_LOGS_EXPORTER": "otlp",
+                    "OTEL_METRICS_EXPORTER": "none",
+                }
+            else:
+                own["OTEL_PROPAGATORS"] = "tracecontext,baggage,godot_xtraceid"
             running.enter_context(program(port, arguments, own, folder / f"{name}.log"))
-        show(buy(kiosk), environ)
+        # OpenTelemetry's own packages know no X-Trace-ID, and so no kiosk.
+        show(buy(storefront if stock else kiosk, stock=stock), environ)
     say("done")
 
 
