@@ -27,7 +27,7 @@ class Node:
     home: Path
 
     def environ(self, **environ: str) -> dict[str, str]:
-        """The variables of a process: no settings but *environ*, and a home of its own."""
+        """A process's variables: no settings but *environ*, and a home of its own."""
         own = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
         return own | environ
 
@@ -39,9 +39,7 @@ class Node:
             cwd=self.home, capture_output=True, text=True, timeout=120,
         )  # fmt: skip # what, and how
 
-    def start(
-        self, *arguments: str | Path, **environ: str
-    ) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.program, *arguments], env=self.environ(**environ), cwd=self.home,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

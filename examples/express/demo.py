@@ -25,14 +25,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "shop"))
-from demo import GODOT, free_port, say, service, stack, wait_for  # type: ignore[attr-defined] # the shop's
-
 import requests
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "shop"))
+from demo import GODOT, free_port, say, service, stack, wait_for
+
+HERE = Path(__file__).parent
 STOCK = HERE / "stock"
-OURS, OTHERS = "godot-otel/register", "@opentelemetry/auto-instrumentations-node/register"
+OURS, OTHERS = (
+    "godot-otel/register",
+    "@opentelemetry/auto-instrumentations-node/register",
+)
 CARTS = (6, 7)  # the second has a bad card
 SERVICES = {"storefront", "shop", "payments"}
 
@@ -126,7 +129,11 @@ def main() -> None:
             running.enter_context(service(name, port, command, own, log))
         storefront_js = str(HERE / "storefront.js")
         for name, port, arguments in (
-            ("storefront", storefront, ["--require", OTHERS if stock else OURS, storefront_js]),
+            (
+                "storefront",
+                storefront,
+                ["--require", OTHERS if stock else OURS, storefront_js],
+            ),
             ("kiosk", kiosk, ["kiosk.js"]),
         ):
             own = environ | {"PORT": str(port), "OTEL_SERVICE_NAME": name}

@@ -105,7 +105,8 @@ def rows(request, postgres, template, valkey, tmp_path_factory) -> dict[str, Any
         found = connection.execute(ROWS).fetchall()
     begin = datetime.fromtimestamp(seconds, UTC)
     by_time = {
-        (row["time"] - begin) // timedelta(microseconds=1) * 1000 + row["time_nanos"]: row
+        (row["time"] - begin) // timedelta(microseconds=1) * 1000
+        + row["time_nanos"]: row
         for row in found
     }
     return {case["name"]: by_time[number] for number, case in enumerate(CASES)}

@@ -45,7 +45,14 @@ def test_names_of_the_cases(node):
 
 def test_any_other_text(node):
     chance, redactor = random.Random(11), Redactor()
-    pieces = [*BROKEN_UP, "hunter2", "password=", "--token ", "Set-Cookie: ", "redis://:"]
+    pieces = [
+        *BROKEN_UP,
+        "hunter2",
+        "password=",
+        "--token ",
+        "Set-Cookie: ",
+        "redis://:",
+    ]
     texts = [
         "".join(chance.choices(pieces, k=chance.randint(2, 14))) for _ in range(20_000)
     ]

@@ -61,7 +61,7 @@ def test_a_handler_of_the_application_decides(node, server):
 
 
 def test_a_library_that_dies_where_it_is_alone_still_does(node, server):
-    """As signal-exit does it: it looks whether there are other handlers than its own."""
+    """As signal-exit does it: it looks whether there are handlers beside its own."""
     library = """
     const own = () => {
       if (process.listeners("SIGTERM").length === 1) {
@@ -90,7 +90,9 @@ def test_with_the_queue_away_an_end_is_not_held_up(node, server):
     assert json.loads(line)["body"] == "last words"
 
 
-def test_a_queue_that_never_answers_holds_up_an_end_for_seconds_only(node, server, mute):
+def test_a_queue_that_never_answers_holds_up_an_end_for_seconds_only(
+    node, server, mute
+):
     process = running(node, server, LOG + WAIT, url=mute)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The queue is away for a while: nothing that fitted is missing, nothing is there twice."""
+"""The queue is away for a while: what fitted is all there, and nothing twice."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ const emit = (count) => {
 };
 async function main() {
   emit(40_000); // in one turn of the event loop: more than the memory holds
-  await processor.forceFlush(); // the queue is full: what is encoded waits, as far as it fits
+  await processor.forceFlush(); // the queue is full: what is encoded waits
   process.stdout.write("ready\\n");
   await new Promise((resolve) => process.stdin.once("data", resolve));
   emit(3);

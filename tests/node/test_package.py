@@ -32,7 +32,8 @@ def test_what_would_be_published_is_what_it_needs(node):
     names = {file["path"] for file in packed["files"]}
     sources = {str(file.relative_to(PACKAGE)) for file in PACKAGE.glob("src/**/*.js")}
     assert names == sources | {
-        "LICENSE", "README.md", "index.js", "package.json", "register.js", "register.mjs",
+        "LICENSE", "README.md", "index.js", "package.json", "register.js",
+        "register.mjs",
     }  # fmt: skip # a list
     assert packed["size"] < 100_000
 

@@ -45,7 +45,9 @@ def test_lines_of_pino_and_winston_arrive_and_the_console_stays(node, server, wa
         name = "app.mjs"
         source = (
             PROGRAM.replace('const pino = require("pino")();', 'import p from "pino";')
-            .replace('const winston = require("winston");', 'import winston from "winston";')
+            .replace(
+                'const winston = require("winston");', 'import winston from "winston";'
+            )
             .replace("const logger", "const pino = p();\nconst logger")
         )
     program = node.script(source, name)
@@ -79,13 +81,18 @@ def shape(stdout: str) -> list[dict]:
         ("X-Trace-ID", "0af76519-16cd-43dd-8448-eb211c80319c"),
     ],
 )
-def test_a_request_keeps_its_trace_through_express_and_fetch(node, server, header, value):
+def test_a_request_keeps_its_trace_through_express_and_fetch(
+    node, server, header, value
+):
     process = node.start(
-        "--require", "godot-otel/register", node.script(SERVER), GODOT_REDIS_URL=server.url,
+        "--require", "godot-otel/register", node.script(SERVER),
+        GODOT_REDIS_URL=server.url,
         OTEL_PROPAGATORS="tracecontext,baggage,godot_xtraceid",
     )  # fmt: skip # what, and how
     url = f"http://127.0.0.1:{int(process.stdout.readline())}/a"
-    with urllib.request.urlopen(urllib.request.Request(url, headers={header: value})) as got:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, headers={header: value})
+    ) as got:
         assert got.read() == b"b"
     _, said = process.communicate("stop", timeout=10)
     assert (process.returncode, said) == (0, "")
@@ -93,7 +100,9 @@ def test_a_request_keeps_its_trace_through_express_and_fetch(node, server, heade
         (record.body.string_value, record.trace_id.hex())
         for entry in server.entries()
         if entry[b"signal"] == b"logs"
-        for group in ExportLogsServiceRequest.FromString(entry[b"payload"]).resource_logs
+        for group in ExportLogsServiceRequest.FromString(
+            entry[b"payload"]
+        ).resource_logs
         for scope in group.scope_logs
         for record in scope.log_records
     }
@@ -108,7 +117,8 @@ def test_with_no_queue_nothing_is_contacted_and_stderr_has_the_lines(node):
     assert done.returncode == 0
     said, *lines = done.stderr.splitlines()
     assert said == (
-        "godot-otel: no queue, so batches wait in memory: start one with `godot-otel up`"
+        "godot-otel: no queue, so batches wait in memory:"
+        " start one with `godot-otel up`"
     )
     assert [json.loads(line)["body"] for line in lines] == ["paid 7", "slow"]
     assert "hunter2" not in done.stderr
