@@ -13,7 +13,9 @@ import pytest
 import redis
 from fix_outages import durable_server
 from fix_partitions import collecting, until
-from fix_processes import count
+from fix_processes import count, wait_until
+from fix_queue import Server
+from fix_serving import free_port
 
 from godot_otel import queue
 
@@ -74,6 +76,33 @@ def drain(server, dsn: str, rows: int) -> None:
     assert count(dsn) == rows
     with redis.Redis.from_url(server.url) as client:
         assert not client.xlen(queue.stream_key())
+
+
+TWO = """
+const log = require("pino")(require("node:fs").createWriteStream("/dev/null"));
+log.info("before");
+process.stdin.on("data", (text) => {
+  log.info("after");
+  process.stdin.destroy();
+});
+"""
+
+
+def test_what_a_server_forgot_when_it_died_is_sent_again_with_its_id(node, tmp_path):
+    server = Server(tmp_path, free_port())  # it keeps nothing on disk
+    try:
+        process = node.start(*REGISTER, node.script(TWO), GODOT_REDIS_URL=server.url)
+        wait_until(server.entries, "the first line")
+        (first,) = server.entries()
+        server.stop()
+        server.start()
+        _, said = process.communicate("go on", timeout=20)
+        assert (process.returncode, said) == (0, "")
+        entries = server.entries()
+        assert sorted(server.bodies()) == ["after", "before"]
+        assert first[b"id"] in {entry[b"id"] for entry in entries}
+    finally:
+        server.stop()
 
 
 FLOOD = """

@@ -14,7 +14,7 @@ const { Producer } = require("./queue/producer");
 const LIMITS = { connectMillis: 500, answerMillis: 1_000 };
 
 async function main() {
-  const { url, output, entries } = JSON.parse(fs.readFileSync(0, "utf8"));
+  const { url, output, printed, entries } = JSON.parse(fs.readFileSync(0, "utf8"));
   const producer = url === null ? null : new Producer(url, LIMITS);
   let left = entries.map((/** @type {any} */ found) => new Entry({
     ...found,
@@ -33,7 +33,8 @@ async function main() {
   producer?.close();
   clearInterval(alive);
   if (output === "none") return;
-  for (const entry of left) fs.writeSync(output === "stdout" ? 1 : 2, lines(entry));
+  const descriptor = output === "stdout" ? 1 : 2;
+  for (const text of [printed, ...left.map(lines)]) fs.writeSync(descriptor, text);
 }
 
 main();

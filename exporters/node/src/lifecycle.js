@@ -132,12 +132,14 @@ function lastResort() {
   drain();
   for (const sender of senders) {
     const { url, entries } = sender.abandon();
-    if (!entries.length) continue;
+    const printed = sender.fallback.take();
+    if (!entries.length && !printed) continue;
     const { NODE_OPTIONS: _, ...env } = process.env;
     spawnSync(process.execPath, [path.join(__dirname, "last.js")], {
       input: JSON.stringify({
         url,
         output: sender.fallback.output,
+        printed,
         entries: entries.map((entry) => ({
           ...entry,
           id: entry.id.toString("base64"),

@@ -23,18 +23,30 @@ const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[
  * @param {Redactor} redactor
  */
 function pairs(attributes, redactor) {
-  /** @type {Record<string, any>} */
-  const kept = {};
-  if (!attributes) return kept;
-  for (const name of Object.keys(attributes)) {
-    const value = read(attributes, name);
+  return each(attributes ?? {}, redactor, (value, key) =>
+    typeof value === "string"
+      ? text(key, value, redactor)
+      : trim(plain(value, ATTRIBUTE_MAX_BYTES, redactor, 0, []), ATTRIBUTE_MAX_BYTES),
+  );
+}
+
+/**
+ * Return an object with *form* of each value, but of a secret's.
+ *
+ * @param {object} values
+ * @param {Redactor} redactor
+ * @param {(value: any, key: string) => any} form
+ * @returns {Record<string, any>}
+ */
+function each(values, redactor, form) {
+  const entries = [];
+  for (const name of Object.keys(values)) {
+    const value = read(values, name);
     if (value === undefined) continue;
     const key = wellFormed(name);
-    if (redactor.isSecret(key)) kept[key] = REDACTED;
-    else if (typeof value === "string") kept[key] = text(key, value, redactor);
-    else kept[key] = trim(plain(value, ATTRIBUTE_MAX_BYTES, redactor, 0, []), ATTRIBUTE_MAX_BYTES);
+    entries.push([key, redactor.isSecret(key) ? REDACTED : form(value, key)]);
   }
-  return kept;
+  return Object.fromEntries(entries); // by assignment, a name such as __proto__ is no name
 }
 
 /**
@@ -211,17 +223,9 @@ function object(value, limit, redactor, depth, around) {
  * @param {object[]} around
  */
 function map(value, redactor, depth, around) {
-  /** @type {Record<string, any>} */
-  const kept = {};
-  for (const name of Object.keys(value)) {
-    const key = wellFormed(name);
-    const item = read(value, name);
-    if (item === undefined) continue;
-    kept[key] = redactor.isSecret(key)
-      ? REDACTED
-      : plain(item, ATTRIBUTE_MAX_BYTES, redactor, depth + 1, around);
-  }
-  return kept;
+  return each(value, redactor, (item) =>
+    plain(item, ATTRIBUTE_MAX_BYTES, redactor, depth + 1, around),
+  );
 }
 
 /**

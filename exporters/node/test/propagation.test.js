@@ -40,6 +40,17 @@ test("an id that is no uuid travels in the baggage, and one that is none does no
   }
 });
 
+test("an id that is no uuid stands on the request's span", () => {
+  const { OtherTraceIds } = require("../src/processor");
+  const seen = {};
+  const span = (kind) => ({ kind, setAttribute: (name, value) => (seen[name] = value) });
+  const context = extracted({ "x-trace-id": "order-7" });
+  new OtherTraceIds().onStart(span(api.SpanKind.CLIENT), context);
+  assert.deepEqual(seen, {});
+  new OtherTraceIds().onStart(span(api.SpanKind.SERVER), context);
+  assert.deepEqual(seen, { "http.request.header.x-trace-id": "order-7" });
+});
+
 test("a trace id that ends in zeros has a parent all the same", () => {
   const span = api.trace.getSpanContext(extracted({ "x-trace-id": "1" + "0".repeat(31) }));
   assert.equal(span.spanId, "0000000000000001");

@@ -45,6 +45,11 @@ test("a circle is not followed, and a getter that throws costs itself", () => {
   });
 });
 
+test("names that objects have of their own are names all the same", () => {
+  const attributes = JSON.parse('{"__proto__": {"token": "hunter2"}, "constructor": 1}');
+  assert.equal(JSON.stringify(kept(attributes)), '{"__proto__":{"token":"[REDACTED]"},"constructor":1}');
+});
+
 test("an object whose toJSON throws costs itself", () => {
   assert.deepEqual(kept({ bad: { toJSON() { throw new Error("no"); } }, good: 1 }), {
     bad: "[unprintable object]",
