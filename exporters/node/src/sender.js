@@ -163,11 +163,7 @@ class Sender {
     return taken;
   }
 
-  /**
-   * Give up what waits: return it, and where it should have gone, for a last attempt.
-   *
-   * Its records count as dropped from now on.
-   */
+  /** Give up what waits: return it, and where it should have gone, for a last attempt. */
   abandon() {
     if (this._retry) clearTimeout(this._retry);
     const entries = [...this._again, ...this._backlog.takeAll().map((waiting) => waiting.entry)];
