@@ -10,6 +10,9 @@ help: ## list the targets
 demo: .venv/shop ## a Flask and an aiohttp service, a request through both, and an agent's question
 	@$(BIN)/python examples/shop/demo.py
 
+demo-node: .venv/shop ## the same with an Express service in front; needs Node.js >= 20.6 and npm
+	@$(BIN)/python examples/express/demo.py
+
 test: .venv/test ## all tests, with the servers they start themselves, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -43,6 +46,7 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/query.py
+	$(BIN)/python benchmarks/node_emit.py
 
 clean: ## forget the virtual environment and what was built
 	rm -rf .venv dist build
@@ -57,4 +61,4 @@ clean: ## forget the virtual environment and what was built
 	echo "installed in $$((SECONDS - start)) s"
 	@touch $@
 
-.PHONY: help demo test soak lint fix up bench clean
+.PHONY: help demo demo-node test soak lint fix up bench clean

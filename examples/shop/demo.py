@@ -71,18 +71,23 @@ def service(
             cwd=HERE, env=environ, stdout=output, stderr=output,
         )  # fmt: skip # where and how
     try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None:
-                    sys.exit(log.read_text())
-                time.sleep(0.1)
+        wait_for(port, process, log)
         yield
     finally:
         process.terminate()  # SIGINT is ignored in a shell's background jobs
         process.wait(30)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until *process* listens; end with what it said when it does not."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                sys.exit(log.read_text())
+            time.sleep(0.1)
 
 
 def send(shop: int) -> str:

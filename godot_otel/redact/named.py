@@ -150,7 +150,7 @@ def _name(text: str, separator: re.Match[str], is_secret: IsSecret) -> Name | No
     if found is None:
         return None
     name, start = found[2][::-1], at - found.end()
-    if text.startswith("://", start - 3):  # a user and password, which URLs have
+    if text.endswith("://", 0, start):  # a user and password, which URLs have
         return None
     before = text[start - 1 : start]
     if not is_secret(name):

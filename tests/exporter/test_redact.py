@@ -7,28 +7,23 @@ import pytest
 from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
-from redact_samples import BROKEN_UP, HARMLESS_TEXTS, SECRET_TEXTS
+from redact_samples import (
+    BROKEN_UP,
+    HARMLESS_NAMES,
+    HARMLESS_TEXTS,
+    SECRET_NAMES,
+    SECRET_TEXTS,
+)
 
 from godot_otel.redact import Redactor
 
-SECRET = """
-password Passwd PWD token api_key apikey API-Key apiKey authorization cookie Set-Cookie
-secret private_key client_secret access_token refreshToken X-Api-Key db_password
-userPassword DBPASSWORD http.request.header.authorization aws_secret_access_key APIKey
-password2
-"""
-HARMLESS = """
-token_count prompt_tokens compass passenger secretary cookie_consent author
-authorization_id broken key api path cwd 2024 _
-"""
 
-
-@pytest.mark.parametrize("name", SECRET.split())
+@pytest.mark.parametrize("name", SECRET_NAMES)
 def test_names_of_secrets(name):
     assert Redactor().is_secret(name)
 
 
-@pytest.mark.parametrize("name", HARMLESS.split())
+@pytest.mark.parametrize("name", HARMLESS_NAMES)
 def test_names_of_harmless_values(name):
     assert not Redactor().is_secret(name)
 

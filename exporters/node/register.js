@@ -1,0 +1,4 @@
+"use strict";
+/** Zero code: `node --require godot-otel/register app.js`. */
+
+require("./src/providers").register();

@@ -1,0 +1,3 @@
+from fix_node import node
+
+__all__ = ["node"]
