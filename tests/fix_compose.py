@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +23,16 @@ CHECKOUT = Path(__file__).parents[1]
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 
 
-def filled(text: str, variables: Mapping[str, str]) -> str:
+def filled(found: Any, variables: Mapping[str, str]) -> Any:
     """Put variables in as compose does, those of the forms that are used here."""
+    if isinstance(found, dict):
+        return {key: filled(value, variables) for key, value in found.items()}
+    if isinstance(found, list):
+        return [filled(value, variables) for value in found]
+    return _filled(found, variables) if isinstance(found, str) else found
+
+
+def _filled(text: str, variables: Mapping[str, str]) -> str:
 
     def value(found: re.Match[str]) -> str:
         name, kind, rest = found.groups()
@@ -39,9 +48,8 @@ def services(folder: Path) -> dict[str, Any]:
     """Read the services of compose.yaml in *folder*, with the passwords of its .env."""
     lines = (folder / ".env").read_text().split()
     variables = dict(line.split("=", 1) for line in lines)
-    return yaml.safe_load(filled((folder / "compose.yaml").read_text(), variables))[
-        "services"
-    ]
+    read = yaml.safe_load((folder / "compose.yaml").read_text())
+    return filled(read["services"], variables)
 
 
 class Image:
@@ -67,12 +75,14 @@ class Part:
         self, image: Image, service: Mapping[str, Any], log: Path, **changes: str
     ) -> None:
         self._image, self.log = image, log
+        self.ports: Mapping[str, str] = {}
+        """Those of the file, and what stands in for them here."""
         self._test = service.get("healthcheck", {}).get("test", ["", *image.healthcheck])
         self._folder = log.parent / log.stem
         self._folder.mkdir(mode=0o755)
         self.environ = image.environ | service["environment"] | changes
         self._service = service
-        self._account = _account(image)
+        self._account = account(image)
         with log.open("ab") as file:
             self.process = self._start(service["command"], stdout=file, stderr=file)
 
@@ -108,9 +118,6 @@ class Part:
         done = self._spawn(command, stderr=subprocess.DEVNULL)
         return done.wait(30) == 0
 
-    ports: Mapping[str, str] = {}
-    """The ports of the file, and those that stand in for them here."""
-
     def wait_healthy(self) -> None:
         wait_until(
             lambda: self.healthy() or self.process.poll() is not None, "health", 60
@@ -126,10 +133,16 @@ class Part:
         return status
 
 
-def _account(image: Image) -> Any:
-    """Whom to run as instead of the image's user; None: as ourselves."""
+def account(image: Image) -> Any:
+    """Whom to run as instead of the image's user; None: as ourselves.
+
+    That is so for who is not root, and where Python or the checkout is root's alone.
+    """
     account = unprivileged.account()
     programs = Path(image.environ["PATH"].split(":")[0])
-    if account is None or not unprivileged.reaches(account, programs):
-        return None
-    return account if unprivileged.reaches(account, CHECKOUT) else None
+    needed = [programs, (programs / "python").resolve()]
+    if programs == Path(sys.executable).parent:  # an editable install, as a rule
+        needed.append(CHECKOUT)
+    if account and all(unprivileged.reaches(account, path) for path in needed):
+        return account
+    return None

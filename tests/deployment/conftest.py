@@ -75,7 +75,7 @@ def programs(request: pytest.FixtureRequest) -> Path:
     return Path(chosen or Path(sys.executable).parent)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def urls(services: dict[str, Any], queue_port: int) -> dict[str, str]:
     """The queue's URL of each of its users."""
     found = {}
@@ -85,9 +85,4 @@ def urls(services: dict[str, Any], queue_port: int) -> dict[str, str]:
             user = url.partition("//")[2].partition(":")[0]
             found[user] = url.replace("valkey:6379", f"127.0.0.1:{queue_port}")
     assert set(found) == {"producer", "collector", "reader"}
-    with redis.Redis.from_url(found["collector"]) as client:
-        for key in (b"batches", b"meta", b"levels", b"instances"):
-            client.delete(b"godot:{0}:" + key)
     return found
-
-

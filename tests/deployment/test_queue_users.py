@@ -8,6 +8,8 @@ import pytest
 import redis
 from fix_compose import CHECKOUT
 from fix_otlp import entry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from godot_otel import queue
 from godot_otel.errors import RetryableError
@@ -35,6 +37,7 @@ SERVING = [
 @pytest.fixture
 def clients(urls):
     made = {user: redis.Redis.from_url(url) for user, url in urls.items()}
+    made["collector"].delete(STREAM, META, levels_key(), instances_key())
     yield made
     for client in made.values():
         client.close()
@@ -55,7 +58,7 @@ def allowed_to(client: redis.Redis, commands: list[tuple[str, ...]]) -> list[str
 
 
 def test_nobody_comes_in_without_a_password(queue_port):
-    with redis.Redis(port=queue_port) as client:
+    with redis.Redis(port=queue_port, retry=Retry(NoBackoff(), 0)) as client:
         for command in [("PING",), *READING, *CHANGING, *SERVING]:
             with pytest.raises(redis.AuthenticationError):
                 client.execute_command(*command)
