@@ -30,8 +30,7 @@ fix: .venv/dev ## mend what ruff can mend
 	$(BIN)/ruff check --fix
 
 docs: .venv/dev ## the documentation, into site/; a warning is an error
-	@$(BIN)/mkdocs build --strict --quiet --site-dir site
-	@echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 dist: .venv/dev ## the sdist and the wheel (and the npm package), built and checked
 	@rm -rf dist

@@ -1,6 +1,7 @@
-"""Fills the pages that say what the code says: settings, commands and migrations.
+"""Fills the pages that say what something else says: code, and pages elsewhere.
 
-A page names what it wants in a comment, `<!-- made: settings -->`.
+A page names what it wants in a comment: `<!-- made: settings -->`, or
+`<!-- file: exporters/README.md -->`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import io
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,14 +19,23 @@ from godot_otel import cli, sql
 from godot_otel.cli.group import godot_otel as group
 from godot_otel.settings import SETTINGS, Setting
 
+CHECKOUT = Path(__file__).parents[1]
 WIDTH = 88
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put what a page's comments ask for in their place; MkDocs calls this."""
-    return re.sub(
+    made = re.sub(
         r"^<!-- made: (\w+) -->$", lambda m: MADE[m[1]](), markdown, flags=re.M
     )
+    return re.sub(r"^<!-- file: (\S+) -->$", lambda m: _file(m[1]), made, flags=re.M)
+
+
+def _file(name: str) -> str:
+    """Return a page of the checkout; what it links to beside it is named instead."""
+    text = (CHECKOUT / name).read_text("utf-8")
+    folder = name.rpartition("/")[0]
+    return re.sub(r"\[[^\]]*\]\(([\w./-]+)\)", rf"`{folder}/\1`", text)
 
 
 def row(setting: Setting) -> str:
