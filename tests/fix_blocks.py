@@ -13,8 +13,8 @@ _BLOCK = re.compile(
     r"(?:<!-- not run: (.+?) -->\n)?^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _RUN = [  # what is another in each run
-    (r"[0-9a-f]{12,}", "ID"), (r"\b[A-Z][a-z]{2}\b", "Mon"), (r"\d+([.,:/T-]\d+)*Z?", "N"),
-    (r"\b(godot_)[\w-]{20,}", r"\1ID"), (r"\s+", " "),
+    (r"[0-9a-f]{12,}", "ID"), (r"\b[A-Z][a-z]{2}\b", "Mon"),
+    (r"\d+([.,:/T-]\d+)*Z?", "N"), (r"\b(godot_)[\w-]{20,}", r"\1ID"), (r"\s+", " "),
 ]  # fmt: skip # a table
 
 # A person is slower: servers have begun to listen, lines have arrived.

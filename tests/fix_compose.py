@@ -77,7 +77,9 @@ class Part:
         self._image, self.log = image, log
         self.ports: Mapping[str, str] = {}
         """Those of the file, and what stands in for them here."""
-        self._test = service.get("healthcheck", {}).get("test", ["", *image.healthcheck])
+        self._test = service.get("healthcheck", {}).get(
+            "test", ["", *image.healthcheck]
+        )
         self._folder = log.parent / log.stem
         self._folder.mkdir(mode=0o755)
         self.environ = image.environ | service["environment"] | changes
@@ -99,7 +101,11 @@ class Part:
             if (found := Path(place, command[0])).exists()
         )
         return subprocess.Popen(
-            [program, *command[1:]], cwd=self._folder, env=self.environ, text=True, **how
+            [program, *command[1:]],
+            cwd=self._folder,
+            env=self.environ,
+            text=True,
+            **how,
         )
 
     def run(self, *command: str) -> str:

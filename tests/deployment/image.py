@@ -52,7 +52,9 @@ def main(folder: Path) -> None:
             os.chown(path, account.pw_uid, account.pw_gid)
     text = (CHECKOUT / "collector/Dockerfile").read_text().replace("\\\n", " ")
     (run,) = re.findall(r"^RUN (.*)", text, re.MULTILINE)
-    run = run.replace("/opt/godot-otel", f"{folder}/opt").replace("/src", f"{folder}/src")
+    run = run.replace("/opt/godot-otel", f"{folder}/opt").replace(
+        "/src", f"{folder}/src"
+    )
     who = {"user": account.pw_uid, "group": account.pw_gid} if account else {}
     environ = {"PATH": f"{folder}/bin:{os.defpath}", "HOME": str(folder)}
     environ |= {n: v for n, v in os.environ.items() if n.startswith(("PIP_", "SSL_"))}

@@ -60,7 +60,9 @@ def test_a_unit_is_well_formed_and_hardened(unit, tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here; the units are checked where it is")
     text = unit.read_text()
-    (command,) = re.findall(r"^ExecStart=/opt/godot-otel/bin/godot-otel (\S+)", text, re.M)
+    (command,) = re.findall(
+        r"^ExecStart=/opt/godot-otel/bin/godot-otel (\S+)", text, re.M
+    )
     assert command in SERVER
     for other in UNITS:  # they name each other; the program is not installed
         here = other.read_text().replace("/opt/godot-otel/bin/godot-otel", "/bin/true")

@@ -27,8 +27,8 @@ CHANGING = [
     ("HSET", levels_key(), "shop", "{}"),
 ]  # fmt: skip # what loses or changes something
 SERVING = [
-    ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "SET", "save", ""), ("SHUTDOWN",), ("KEYS", "*"),
-    ("CONFIG", "GET", "requirepass"), ("ACL", "LIST"), ("MONITOR",),
+    ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "SET", "save", ""), ("SHUTDOWN",),
+    ("CONFIG", "GET", "requirepass"), ("ACL", "LIST"), ("MONITOR",), ("KEYS", "*"),
     ("SCRIPT", "FLUSH"), ("CLIENT", "KILL", "ID", "1"), ("GET", "theirs"),
     ("SET", "theirs", "x"), ("FUNCTION", "LIST"), ("SWAPDB", "0", "1"), ("SAVE",),
 ]  # fmt: skip # what is the server's or somebody else's
@@ -81,7 +81,10 @@ def test_an_application_can_send_and_hear_of_levels_and_no_more(urls, clients):
 
 def test_a_collector_can_drain_the_queue_and_no_more(urls, clients):
     """That it does is in test_parts.py."""
-    assert allowed_to(clients["collector"], [c for c in SERVING if c[1:2] != ("GET",)]) == []
+    assert (
+        allowed_to(clients["collector"], [c for c in SERVING if c[1:2] != ("GET",)])
+        == []
+    )
     assert allowed_to(clients["collector"], [("XTRIM", STREAM, "MAXLEN", "0")]) == []
 
 
@@ -102,7 +105,10 @@ async def test_a_reader_sees_how_full_it_is_and_cannot_write(urls, clients):
     assert allowed_to(clients["reader"], CHANGING + SERVING) == []
     assert clients["collector"].xlen(STREAM) == 1
     instances = ("HSET", instances_key(), "x", "{}")
-    assert allowed_to(clients["reader"], [instances, ("XADD", STREAM, "*", "a", "b")]) == []
+    assert (
+        allowed_to(clients["reader"], [instances, ("XADD", STREAM, "*", "a", "b")])
+        == []
+    )
 
 
 def test_the_file_of_users_holds_no_password(folder, services):
@@ -138,7 +144,9 @@ def test_a_program_logs_as_the_user_for_applications(urls, clients, tmp_path):
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip # what, and how
     assert done.returncode == 0, done.stderr
-    (fields,) = [f for _, f in clients["collector"].xrange(STREAM) if f[b"records"] != b"0"]
+    (fields,) = [
+        f for _, f in clients["collector"].xrange(STREAM) if f[b"records"] != b"0"
+    ]
     assert b"paid 7" in fields[b"payload"]
     assert json.loads(fields[b"source"])["service"] == "shop"
     assert "spool" not in done.stderr

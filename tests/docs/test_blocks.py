@@ -43,15 +43,15 @@ NOT_RUN = {  # why, and a word that such a block has
 def network() -> list[str]:
     """What gives a command ports of its own; nothing where all of ours are free."""
     alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-    if shutil.which("unshare") and not subprocess.run(
-        [*alone, "true"], capture_output=True
-    ).returncode:
+    if (
+        shutil.which("unshare")
+        and not subprocess.run([*alone, "true"], capture_output=True).returncode
+    ):
         return alone
     for port in PORTS:
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) == 0:
-                pytest.skip(f"port {port}, which the pages use, is taken, and no network"
-                            " of one's own can be had here")  # fmt: skip
+                pytest.skip(f"port {port} is taken, and no network can be made here")
     return []
 
 
