@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,21 @@ def services(folder: Path) -> dict[str, Any]:
     return fix_compose.services(folder)
 
 
-@pytest.fixture(scope="session")
-def queue_port(folder: Path, services: dict[str, Any]) -> Iterator[int]:
-    """Where the queue's server listens, started by the arguments of compose.yaml."""
-    program, *arguments = services["valkey"]["command"]
-    assert program == "valkey-server"
+@contextmanager
+def queue_server(
+    folder: Path, services: dict[str, Any], program: Path | str
+) -> Iterator[int]:
+    """Run *program* with the arguments of compose.yaml; give its port."""
+    named, *arguments = services["valkey"]["command"]
+    assert named == "valkey-server"
     users = str(folder / "deploy/users.acl")
     arguments = [users if a == "/etc/valkey/users.acl" else a for a in arguments]
-    port, data = free_port(), folder / "valkey"
+    port, data = free_port(), folder / Path(program).name
     data.mkdir()
     here = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(data)]
-    with (folder / "valkey.log").open("wb") as log:
+    with (data / "log").open("wb") as log:
         server = subprocess.Popen(
-            [_binary(), *arguments, *here], env={"LC_ALL": "C"}, stdout=log, stderr=log
+            [program, *arguments, *here], env={"LC_ALL": "C"}, stdout=log, stderr=log
         )
     try:
         _wait(port, server)
@@ -66,6 +69,25 @@ def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
             assert server.poll() is None
             time.sleep(0.05)
     raise AssertionError("the queue's server lets anybody in, or nobody")
+
+
+@pytest.fixture(scope="session")
+def queue_port(folder: Path, services: dict[str, Any]) -> Iterator[int]:
+    """Where the queue's server listens."""
+    with queue_server(folder, services, _binary()) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def redis_port(folder: Path, services: dict[str, Any]) -> Iterator[int]:
+    """The same of the system's Redis, where there is one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip(
+            "no redis-server is here; the file of users is tried on Valkey alone"
+        )
+    with queue_server(folder, services, program) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

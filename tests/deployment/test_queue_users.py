@@ -111,6 +111,16 @@ async def test_a_reader_sees_how_full_it_is_and_cannot_write(urls, clients):
     )
 
 
+def test_redis_takes_the_file_of_users_too(urls, redis_port, queue_port):
+    old, new = f":{queue_port}/", f":{redis_port}/"
+    producer = queue.Producer(urls["producer"].replace(old, new))
+    assert producer.admit(entry(["one line"])).stream_id
+    producer.close()
+    for user, refused in {"producer": READING + CHANGING, "reader": CHANGING}.items():
+        with redis.Redis.from_url(urls[user].replace(old, new)) as client:
+            assert allowed_to(client, refused + SERVING) == []
+
+
 def test_the_file_of_users_holds_no_password(folder, services):
     text = (folder / "deploy/users.acl").read_text()
     passwords = (folder / ".env").read_text().split()
