@@ -44,8 +44,11 @@ class Step:
     printed: str = ""
 
     def missing(self) -> str | None:
-        """Name the first line of the page that was not printed, in this order."""
-        lines = iter(_unchanging(line) for line in self.printed.splitlines())
+        """Name the first line of the page that was not printed.
+
+        In whatever order: an access line comes before or after what the client says.
+        """
+        lines = [_unchanging(line) for line in self.printed.splitlines()]
         for text in self.shown:
             if text.strip() == "...":
                 continue
