@@ -20,12 +20,14 @@ _RUN = [  # what is another in each run
 # A person is slower: servers have begun to listen, lines have arrived.
 PRELUDE = """
 pip() { :; }  # all of it is installed
+listening() { cat /proc/net/tcp /proc/net/tcp6 | grep -c ' 0A '; }
+began=$(listening)
 curl() {
-  for _ in $(seq 60); do
-    command curl -sS "$@" && return
-    [ $? = 7 ] || return  # 7: nobody listens
+  for _ in $(seq 60); do  # until what was started in the background listens
+    [ "$(listening)" -ge $((began + $(jobs -r | wc -l))) ] && break
     sleep 0.25
   done
+  command curl -sS "$@"
 }
 godot-otel() {
   case $1 in query|trace|traces|patterns|stats) sleep 0.4 ;; esac
@@ -108,6 +110,8 @@ def script(pages: dict[str, list[Step]], folder: Path) -> str:
             lines.append("command godot-otel down > /dev/null 2>&1")
         for number, step in enumerate(commands):
             place = f"{folder}/{name}/{number}"
+            if re.search(r"&\s*(#.*)?$", step.command):
+                lines.append('[ -n "$(jobs -r)" ] || began=$(listening)')
             lines.append(f"{{\n{step.command}\n}} > {place}.out 2>&1")
             lines.append(f"echo $? > {place}.status")
         lines.append("kill $(jobs -p) 2> /dev/null; wait)")

@@ -13,6 +13,8 @@ import fix_compose
 import pytest
 import redis
 from fix_serving import free_port
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from godot_otel.stack.valkey import _binary
 
@@ -59,7 +61,7 @@ def queue_server(
 
 
 def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
-    client = redis.Redis(port=port)
+    client = redis.Redis(port=port, retry=Retry(NoBackoff(), 0))
     for _ in range(200):
         try:
             client.ping()

@@ -1,12 +1,13 @@
 """The users of deploy/users.acl can do their part of the queue's work, and no more."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import redis
-from fix_compose import CHECKOUT
 from fix_otlp import entry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -150,7 +151,7 @@ def test_a_program_logs_as_the_user_for_applications(urls, clients, tmp_path):
         [sys.executable, "-m", "godot_otel", "run", "--service", "shop", "--",
          sys.executable, "-c", program],
         env={"OTEL_EXPORTER_GODOT_ENDPOINT": urls["producer"], "HOME": str(tmp_path),
-             "PATH": f"{CHECKOUT / '.venv/bin'}:{sys.exec_prefix}/bin:/usr/bin:/bin"},
+             "PATH": f"{Path(sys.executable).parent}:{os.defpath}"},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip # what, and how
     assert done.returncode == 0, done.stderr
