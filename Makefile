@@ -24,10 +24,25 @@ lint: .venv/dev ## style, types and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint collector/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/shellcheck deploy/*.sh
 
 fix: .venv/dev ## mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: .venv/dev ## the documentation, into site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+
+dist: .venv/dev ## the sdist and the wheel (and the npm package), built and checked
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist . > /dev/null
+	@$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	@if [ -f exporters/node/package.json ]; then \
+	  cd exporters/node && npm pack --silent --pack-destination ../../dist; \
+	fi
+	@ls -1 dist
 
 up: .venv/shop ## everything on this machine, in the foreground
 	@$(BIN)/godot-otel up
@@ -49,7 +64,7 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/node_emit.py
 
 clean: ## forget the virtual environment and what was built
-	rm -rf .venv dist build
+	rm -rf .venv dist build site
 
 # A virtual environment with one of the dependency groups; names what it downloads.
 .venv/%: pyproject.toml
@@ -61,4 +76,4 @@ clean: ## forget the virtual environment and what was built
 	echo "installed in $$((SECONDS - start)) s"
 	@touch $@
 
-.PHONY: help demo demo-node test soak lint fix up bench clean
+.PHONY: help demo demo-node test soak lint fix docs dist up bench clean

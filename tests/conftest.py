@@ -39,6 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--update", action="store_true",
         help="write the answers of docs/agents.md anew instead of comparing them",
     )  # fmt: skip # one option
+    parser.addoption(
+        "--programs", metavar="FOLDER",
+        help="the folder of the godot-otel that tests/deployment runs; default: ours",
+    )  # fmt: skip # one option
 
 
 @pytest.fixture(scope="session", autouse=True)
