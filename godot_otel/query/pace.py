@@ -14,14 +14,17 @@ from godot_otel.query.slices import Slice
 
 _MOMENT = 0.1  # seconds that a bit should take
 _LONGEST = 0.4  # seconds after which Postgres stops it
-_FIRST_WIDTH, _WIDEST = timedelta(seconds=1), timedelta(days=2)
+_TOO_LONG = 2.0  # for the narrowest
+_FIRST_WIDTH, _WIDEST = timedelta(seconds=5), timedelta(days=2)
 _NARROWEST = timedelta(milliseconds=10)
-# For one transaction. Where rows came in no order of time, the planner may think that
-# reading a whole partition is cheaper than a bit of it.
-_BOUNDS = (
-    "SELECT set_config('statement_timeout', %s, true),"
-    " set_config('enable_seqscan', 'off', true)"
-)
+# For one transaction; a role's own timeout may be shorter. Where rows came in no order
+# of time, the planner may think that reading a whole partition is cheaper than a bit.
+_BOUNDS = """
+SELECT set_config('enable_seqscan', 'off', true),
+       CASE WHEN current_setting('statement_timeout') = '0'
+              OR current_setting('statement_timeout')::interval > %s
+            THEN set_config('statement_timeout', %s, true) END
+"""
 
 _T = TypeVar("_T")
 
@@ -46,17 +49,22 @@ class Pace:
 
         None: a bit took too long (rows on a slow disk); it is read again in smaller
         ones.
+
+        Raises:
+            psycopg.errors.QueryCanceled: the smallest one took too long.
         """
         while piece.lower < piece.upper:
             bit, left = self._cut(piece, newest=newest)
             began = time.monotonic()
             try:
                 async with connection.transaction():
-                    longest = str(round(self._longest * 1000))
-                    await connection.execute(_BOUNDS, [longest], prepare=False)
+                    longest = timedelta(seconds=self._longest)
+                    ms = str(round(self._longest * 1000))
+                    await connection.execute(_BOUNDS, [longest, ms], prepare=False)
                     found = await read(bit)
             except psycopg.errors.QueryCanceled:
-                self._narrow()
+                if not self._narrow():
+                    raise
                 yield None, piece.upper if newest else piece.lower
                 continue
             self._learn(time.monotonic() - began)
@@ -71,14 +79,17 @@ class Pace:
         return piece.cut(None, edge), piece.cut(edge, None)
 
     def _learn(self, took: float) -> None:
-        if took < _MOMENT / 8:
+        if took < _MOMENT / 2:
             self._width = min(self._width * 4, _WIDEST)
-        elif took < _MOMENT / 2:
+        elif took < _MOMENT:
             self._width = min(self._width * 2, _WIDEST)
         elif took > _MOMENT * 2:
             self._width = max(self._width / 4, _NARROWEST)
 
-    def _narrow(self) -> None:
-        if self._width == _NARROWEST:  # so many rows at once
-            self._longest *= 2
-        self._width = max(self._width / 8, _NARROWEST)
+    def _narrow(self) -> bool:
+        """Ask for less, or wait longer for the least; say whether that may help."""
+        if self._width > _NARROWEST:
+            self._width = max(self._width / 16, _NARROWEST)
+            return True
+        self._longest *= 2
+        return self._longest <= _TOO_LONG

@@ -45,6 +45,7 @@ class Walk:
         deadline = asked + TIME_BUDGET
         pace = Pace()
         pieces = ahead(self.pieces, position, newest=self.newest)
+        start = self._start(pieces, position)
         for number, piece in enumerate(pieces):
             steps = self._slice(connection, piece, position, size, pace)
             async for lines, edge in steps:
@@ -59,19 +60,26 @@ class Walk:
                 if (
                     2 * asked - before > deadline  # another step may take as long
                     and not last
-                    and self._moved(edge, position)
+                    and self._moved(edge, start)
                 ):
                     return found, edge
         return found, None
 
-    def _moved(self, edge: Position, position: Position | None) -> bool:
+    def _start(self, pieces: list[Slice], position: Position | None) -> datetime | None:
+        if position is not None:
+            return position.time
+        if not pieces:
+            return None
+        return pieces[0].upper if self.newest else pieces[0].lower
+
+    def _moved(self, edge: Position, start: datetime | None) -> bool:
         """Whether whoever goes on from *edge* has less before them than before.
 
-        Chunks may overlap so that reading some of them settles no moment at all.
+        Chunks may overlap, and bits be read in vain, so that no moment is settled.
         """
-        if position is None:
+        if start is None:
             return True
-        return edge.time < position.time if self.newest else edge.time > position.time
+        return edge.time < start if self.newest else edge.time > start
 
     async def _slice(
         self,

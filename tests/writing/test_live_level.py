@@ -34,6 +34,7 @@ def exported(redis_url: str) -> list[str]:
     return [
         record.body.string_value
         for _, fields in entries
+        if fields[b"signal"] == b"logs"
         for group in ExportLogsServiceRequest.FromString(
             fields[b"payload"]
         ).resource_logs
