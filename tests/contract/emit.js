@@ -60,10 +60,10 @@ async function records({ url, seconds, cases }) {
   await processor.shutdown();
 }
 
-async function spans({ url, cases }) {
+async function spans({ url, seconds: begin, cases }) {
   const exporter = new GodotSpanExporter({ endpoint: url });
   const resource = resourceFromAttributes({ "service.name": "contract" });
-  const time = ({ seconds, nanoseconds }) => [seconds, nanoseconds];
+  const time = ({ seconds, nanoseconds }) => [begin + seconds, nanoseconds];
   const items = cases.map((one) => {
     const span = expanded(one.span);
     const traceState = span.trace_state && api.createTraceState(span.trace_state);
