@@ -38,7 +38,7 @@ def premature(name: str) -> bool:
     """Say whether the instrumentor *name* would act before its framework is set up.
 
     Django's would put defaults in the place of settings that are not named yet, or not
-    to be found yet, and the site's own, named later by `manage.py`, would count no more.
+    to be found yet; the site's own, named later by `manage.py`, would count no more.
     """
     if name != "django":
         return False
@@ -69,9 +69,9 @@ def active() -> Iterator[str]:
 def missing() -> Iterator[tuple[str, str]]:
     """Name what could be instrumented and is not, with what would."""
     installed = {found.name for found in entry_points(group=_GROUP)}
-    if "django" in installed - disabled() and not os.environ.get(SETTINGS_MODULE):
-        if find_spec("django") is not None:
-            yield "django", f"set {SETTINGS_MODULE}, as in mysite.settings"
+    wanted = "django" in installed - disabled() and find_spec("django") is not None
+    if wanted and not os.environ.get(SETTINGS_MODULE):
+        yield "django", f"set {SETTINGS_MODULE}, as in mysite.settings"
     for module, (instrumentor, extra) in _WANTS.items():
         if instrumentor not in installed and find_spec(module) is not None:
             yield module, f"pip install 'godot-otel[{extra}]'"
