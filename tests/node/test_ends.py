@@ -34,6 +34,19 @@ def test_the_last_line_arrives_and_the_status_stays(node, server, end, status):
     assert server.bodies() == ["last words"]
 
 
+@pytest.mark.parametrize("end", ["", "process.exit(3);"])
+def test_what_its_own_handlers_of_the_end_log_arrives(node, server, end):
+    own = 'process.on("exit", () => log.info("adieu"));\n'
+    again = 'process.on("exit", () => process.exit(4));\n'
+    for source, status in ((own, 3 if end else 0), (own + again, 4)):
+        program = node.script(LOG + source + end)
+        done = node.run(*REGISTER, program, GODOT_REDIS_URL=server.url)
+        assert (done.returncode, done.stderr) == (status, "")
+    bodies = server.bodies()
+    assert bodies.count("last words") == 2
+    assert bodies.count("adieu") == 1, "two handlers, and the last one ends it for good"
+
+
 def running(node, server, source: str, url: str = "") -> subprocess.Popen[str]:
     program = node.script(source)
     process = node.start(*REGISTER, program, GODOT_REDIS_URL=url or server.url)
