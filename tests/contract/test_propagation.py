@@ -48,4 +48,4 @@ def test_any_header(node):
     assert (done.returncode, done.stderr) == (0, "")
     for header, found in zip(headers, json.loads(done.stdout), strict=True):
         assert found == understood(header), repr(header)
-    assert sum(understood(header)["sent"] is not None for header in headers) > 90
+    assert sum(understood(header)["sent"] is not None for header in headers) > 20

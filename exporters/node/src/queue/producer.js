@@ -107,7 +107,8 @@ class Producer {
    */
   async _unreachable(error) {
     this.close();
-    const { code, constructor: { name: kind } = {}, message } = /** @type {any} */ (error ?? {});
+    const { code, constructor, message } = /** @type {any} */ (error ?? {});
+    const kind = error instanceof RetryableError ? message : constructor?.name;
     if (/^(WRONGPASS|NOAUTH|ERR AUTH|NOPERM)/.test(String(message))) {
       return new RetryableError("the queue refused the user or password");
     }
