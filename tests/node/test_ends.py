@@ -103,6 +103,19 @@ def test_with_the_queue_away_an_end_is_not_held_up(node, server):
     assert json.loads(line)["body"] == "last words"
 
 
+@pytest.mark.parametrize("end", ["", "process.exit(3);"])
+def test_with_the_queue_away_all_that_is_left_is_printed(node, end):
+    """More than a pipe holds, to a reader that is slow at first."""
+    many = 'const log = require("pino")({}, process.stdout);\n'
+    many += 'for (let n = 0; n < 3000; n++) log.info({ n }, "left");\n'
+    nowhere = "redis://127.0.0.1:1/0"
+    process = node.start(*REGISTER, node.script(many + end), GODOT_REDIS_URL=nowhere)
+    time.sleep(1.5)
+    _, said = process.communicate(timeout=20)
+    printed = [json.loads(line) for line in said.splitlines() if line[0] == "{"]
+    assert [one["attributes"]["n"] for one in printed] == list(range(3000))
+
+
 def test_a_queue_that_never_answers_holds_up_an_end_for_seconds_only(
     node, server, mute
 ):
