@@ -8,6 +8,7 @@ imported inside the user's application.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -169,6 +170,14 @@ def host_names(text: str) -> tuple[str, ...]:
     return words(text)
 
 
+def address(text: str) -> str:
+    """Check an address that is listened on."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("expected one such as 127.0.0.1, 0.0.0.0 or ::") from None
+
+
 def list_name(text: str) -> str:
     """Check the name of a Redis list that is not one of ours."""
     if text.startswith("godot:"):
@@ -260,7 +269,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "allowed_hosts", "GODOT_ALLOWED_HOSTS", "list of host names", (),
         "Names, with a port or without, under which others may ask `mcp --http`; needed"
-        " for a --host beyond loopback, and requests to them need a token.",
+        " for a --host beyond loopback, and requests to them need a token. Collectors"
+        " answer to them at GODOT_HTTP_HOST.",
         host_names,
     ),
     Setting(
@@ -271,9 +281,15 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "http_port", "GODOT_HTTP_PORT", "port", None,
-        "Where a collector answers /healthz, /readyz and /metrics, on loopback; the"
-        " ports from here on with more workers; 0: any free one; default: nowhere.",
+        "Where a collector answers /healthz, /readyz and /metrics; the ports from here"
+        " on with more workers; 0: any free one; default: nowhere.",
         whole(0, 65535),
+    ),
+    Setting(
+        "http_host", "GODOT_HTTP_HOST", "address", "127.0.0.1",
+        "The address of that port: loopback alone, or one that a Prometheus reaches."
+        " Anybody who reaches it may read: counts and names of services, no lines.",
+        address,
     ),
     Setting(
         "endpoint", "OTEL_EXPORTER_GODOT_ENDPOINT", "Redis URL", None,

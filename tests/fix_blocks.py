@@ -22,9 +22,11 @@ PRELUDE = """
 pip() { :; }  # all of it is installed
 listening() { cat /proc/net/tcp /proc/net/tcp6 | grep -c ' 0A '; }
 began=$(listening)
+answers() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 curl() {
-  for _ in $(seq 60); do  # until what was started in the background listens
-    [ "$(listening)" -ge $((began + $(jobs -r | wc -l))) ] && break
+  port=$(grep -oE ':[0-9]+/' <<< "$*" | head -n 1 | tr -d ':/')
+  for _ in $(seq 120); do  # until what was started in the background listens
+    [ "$(listening)" -ge $((began + $(jobs -r | wc -l))) ] && answers "$port" && break
     sleep 0.25
   done
   command curl -sS "$@"

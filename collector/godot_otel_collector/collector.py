@@ -51,6 +51,8 @@ class Collector:
         legacy_list: str | None = None,
         redact_keys: Sequence[str] = (),
         http_port: int | None = None,
+        http_host: str = "127.0.0.1",
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         self._stopping = asyncio.Event()
         self._limits = {"max_bytes": max_bytes, "max_records": max_records}
@@ -71,7 +73,8 @@ class Collector:
         )
         self._probe = Probe(self._queue, writer_dsn)
         self._load = Load(self._queue, stopping=self._stopping)
-        self._http_port = http_port
+        self._http_port, self._http_host = http_port, http_host
+        self._allowed_hosts = allowed_hosts
         self._legacy: Legacy | None = None
         if legacy_list:
             self._legacy = Legacy(
@@ -98,7 +101,10 @@ class Collector:
             return await self._drain()
         from godot_otel_collector import health  # a web server, where it is wanted
 
-        async with health.serving(self._http_port, self._probe, self._metrics):
+        async with health.serving(
+            self._http_host, self._http_port, self._probe, self._metrics,
+            names=self._allowed_hosts,
+        ):  # fmt: skip # one call
             return await self._drain()
 
     async def _drain(self) -> None:

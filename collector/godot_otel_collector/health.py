@@ -1,11 +1,15 @@
-"""The health port of one collector: /healthz, /readyz and /metrics, on loopback."""
+"""The health port of one collector: /healthz, /readyz and /metrics.
+
+Beyond loopback it lets in who asks it by an address or an allowed name: Prometheus and
+probes do. A page in somebody's browser can only come by a name (DNS rebinding).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TypeVar
 
 import uvicorn
@@ -18,17 +22,16 @@ from starlette.routing import Route
 
 from godot_otel.errors import GodotError
 from godot_otel.web.guard import Guard
-from godot_otel.web.listening import address, listen, url
+from godot_otel.web.listening import address, is_loopback, listen, url
 from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.probe import Probe
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
 _T = TypeVar("_T")
 
 
-def build(probe: Probe, metrics: Metrics) -> Starlette:
+def build(probe: Probe, metrics: Metrics, guard: Middleware) -> Starlette:
     """Make the app of one collector."""
 
     async def healthz(_: Request) -> Response:
@@ -53,7 +56,7 @@ def build(probe: Probe, metrics: Metrics) -> Starlette:
             Route("/readyz", readyz),
             Route("/metrics", numbers),
         ],
-        middleware=[Middleware(Guard)],
+        middleware=[guard],
     )
 
 
@@ -72,15 +75,22 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(port: int, probe: Probe, metrics: Metrics) -> AsyncIterator[None]:
-    """Answer on *port* (0: any free one) while the block runs.
+async def serving(
+    host: str, port: int, probe: Probe, metrics: Metrics, *, names: Iterable[str] = ()
+) -> AsyncIterator[None]:
+    """Answer on *port* (0: any free one) of *host* while the block runs.
+
+    *names* are those of this machine that others may ask by.
 
     Raises:
         SettingError: the port is taken.
     """
-    listening = listen(address(HOST), port, setting="GODOT_HTTP_PORT")
+    where = address(host)
+    listening = listen(where, port, setting="GODOT_HTTP_PORT")
+    shared = not is_loopback(where)
+    guard = Middleware(Guard, hosts=names if shared else (), addresses=shared)
     config = uvicorn.Config(
-        build(probe, metrics),
+        build(probe, metrics, guard),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -88,9 +88,9 @@ def buy(port: int, *, stock: bool) -> list[str]:
 def show(traces: list[str], environ: dict[str, str]) -> None:
     for trace_id in traces:
         deadline = time.monotonic() + 30
-        while services(trace_id, environ) != SERVICES:
+        while missing := awaited(trace_id, environ):
             if time.monotonic() > deadline:
-                sys.exit(f"only {services(trace_id, environ)} are in the trace")
+                sys.exit(f"not in the trace: {', '.join(sorted(missing))}")
             time.sleep(0.2)
     for trace_id in traces:
         print(f"\ngodot-otel trace {trace_id}\n", flush=True)
@@ -98,10 +98,17 @@ def show(traces: list[str], environ: dict[str, str]) -> None:
         print()
 
 
-def services(trace_id: str, environ: dict[str, str]) -> set[str]:
-    command = [*GODOT, "query", "--trace-id", trace_id, "--json"]
+def awaited(trace_id: str, environ: dict[str, str]) -> set[str]:
+    """Say of which services lines or spans have not arrived yet."""
+    command = [*GODOT, "trace", trace_id, "--json"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
-    return {json.loads(line)["service"] for line in done.stdout.splitlines()}
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    spans = {one["service"] for one in found if "name" in one}
+    lines = {one["service"] for one in found if "body" in one}
+    return {
+        *(f"spans of {name}" for name in SERVICES - spans),
+        *(f"lines of {name}" for name in SERVICES - lines),
+    }
 
 
 def main() -> None:

@@ -41,4 +41,5 @@ app.add_routes([web.post("/charge", charge)])
 
 if __name__ == "__main__":
     port = int(os.environ.get("PORT", "8081"))
-    web.run_app(app, host="127.0.0.1", port=port, print=None)
+    # aiohttp's own 60 s is how long half a request would hold up a SIGTERM.
+    web.run_app(app, host="127.0.0.1", port=port, print=None, shutdown_timeout=3)

@@ -152,6 +152,8 @@ def collect(workers: int, data_dir: Path | None) -> None:
             legacy_list=settings.value("legacy_list"),
             redact_keys=settings.value("redact_keys"),
             http_port=settings.value("http_port"),
+            http_host=settings.value("http_host"),
+            allowed_hosts=settings.value("allowed_hosts"),
         )
         loop = asyncio.get_running_loop()
         several.stop_without_parent(loop, collector.stop)

@@ -46,7 +46,9 @@ def _answering(running: dict[str, object]) -> Iterator[Check]:
 
 
 def _health(port: int) -> Check:
-    where = f"http://127.0.0.1:{port}/readyz"
+    host = settings.value("http_host")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # any
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
     answer = _get(where, "/readyz")
     if isinstance(answer, str):
         return warning(

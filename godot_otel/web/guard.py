@@ -18,6 +18,7 @@ _LOOPBACK = re.compile(
     r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE
 )
 _PORT = r"(?::\d{1,5})?"
+_ADDRESS = rf"(?:[0-9.]+|\[[0-9a-f:.]+\]){_PORT}"
 
 
 def _text(scope: Scope, status: int, sentence: str) -> ASGIApp:
@@ -28,8 +29,8 @@ class Guard:
     """Refuses requests to other names (421) and from other sites' pages (403).
 
     Let in are this machine's own names and *hosts*: with a port that port alone,
-    without one any. *refusal* makes the answer out of the request's scope, a status and
-    a sentence.
+    without one any; with *addresses* any address too, which no page can come by.
+    *refusal* makes the answer out of the request's scope, a status and a sentence.
     """
 
     def __init__(
@@ -38,13 +39,17 @@ class Guard:
         refusal: Callable[[Scope, int, str], ASGIApp] = _text,
         *,
         hosts: Iterable[str] = (),
+        addresses: bool = False,
     ) -> None:
         self.app = app
         self._refusal = refusal
         names = "|".join([_LOOPBACK.pattern, *map(_pattern, hosts)])
-        self._host = re.compile(f"(?:{names})", re.IGNORECASE)
+        asked = f"{names}|{_ADDRESS}" if addresses else names
+        self._host = re.compile(f"(?:{asked})", re.IGNORECASE)
         self._origin = re.compile(f"https?://(?:{names})", re.IGNORECASE)
         named = "to the names of GODOT_ALLOWED_HOSTS" if hosts else "on localhost only"
+        if addresses:
+            named = "to addresses and the names of GODOT_ALLOWED_HOSTS"
         self._sentence = f"this server answers {named}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

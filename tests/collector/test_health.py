@@ -150,6 +150,31 @@ def test_it_answers_this_machine_alone_and_nothing_else(healthy):
     assert healthy.url.startswith("http://127.0.0.1:")
 
 
+def test_beyond_loopback_it_is_asked_by_addresses_and_allowed_names(
+    tmp_path, redis_url, store_dsn
+):
+    """127.0.0.2 counts as others' address: Guard's names are not its."""
+    collector = Healthy(
+        tmp_path, redis_url, store_dsn,
+        GODOT_HTTP_HOST="127.0.0.2", GODOT_ALLOWED_HOSTS="collector",
+    )  # fmt: skip # where, and how
+    try:
+        assert collector.url.startswith("http://127.0.0.2:")
+        for name in (
+            "172.18.0.5:9464",
+            "[fd00::5]:9464",
+            "collector:9464",
+            "localhost",
+        ):
+            assert collector.get("/metrics", Host=name)[0] == 200, name
+        for name in ("evil.example", "172.18.0.5.evil.example", "1.2.3.4@evil.example"):
+            assert collector.get("/metrics", Host=name)[0] == 421, name
+        page = {"Host": "172.18.0.5:9464", "Origin": "http://172.18.0.5:9464"}
+        assert collector.get("/metrics", **page)[0] == 403
+    finally:
+        collector.stop()
+
+
 def test_without_partitions_for_what_comes_next_it_is_not_ready(healthy, store_dsn):
     with psycopg.connect(store_dsn) as connection:
         later = connection.execute(

@@ -1,9 +1,9 @@
 "use strict";
 // Emits the cases of tests/contract by the Node.js exporter, as test_*.py do by Python's.
 //
-//   node emit.js records|spans|texts|names < {"url": ..., "seconds": ..., "cases": [...]}
+//   node emit.js records|spans|headers|texts|names < {"url": ..., "seconds": ..., "cases": [...]}
 //
-// Records and spans go to the queue; what is asked of the redactor is printed as JSON.
+// Records and spans go to the queue; the answers to the others are printed as JSON.
 
 const fs = require("node:fs");
 const path = require("node:path");
@@ -13,6 +13,7 @@ const theirs = (name) => require(require.resolve(name, { paths: [PACKAGE] }));
 const api = theirs("@opentelemetry/api");
 const { resourceFromAttributes } = theirs("@opentelemetry/resources");
 const { GodotLogRecordExporter, GodotLogRecordProcessor, GodotSpanExporter } = require(PACKAGE);
+const { HEADER, XTraceIdPropagator } = require(path.join(PACKAGE, "src/propagation"));
 const { Redactor } = require(path.join(PACKAGE, "src/redact"));
 
 /** What JSON has no form for, or what would be long in it. */
@@ -60,10 +61,10 @@ async function records({ url, seconds, cases }) {
   await processor.shutdown();
 }
 
-async function spans({ url, cases }) {
+async function spans({ url, seconds: begin, cases }) {
   const exporter = new GodotSpanExporter({ endpoint: url });
   const resource = resourceFromAttributes({ "service.name": "contract" });
-  const time = ({ seconds, nanoseconds }) => [seconds, nanoseconds];
+  const time = ({ seconds, nanoseconds }) => [begin + seconds, nanoseconds];
   const items = cases.map((one) => {
     const span = expanded(one.span);
     const traceState = span.trace_state && api.createTraceState(span.trace_state);
@@ -101,11 +102,28 @@ async function spans({ url, cases }) {
 }
 
 const redactor = new Redactor();
+const propagator = new XTraceIdPropagator();
 const print = (answers) => fs.writeSync(1, JSON.stringify(answers));
+
+/** What is made of a request with the header `X-Trace-ID`, and what is sent on. */
+function understood(header) {
+  const context = propagator.extract(api.ROOT_CONTEXT, { [HEADER]: header }, api.defaultTextMapGetter);
+  const span = api.trace.getSpanContext(context) ?? api.INVALID_SPAN_CONTEXT;
+  const sent = {};
+  propagator.inject(context, sent, api.defaultTextMapSetter);
+  return {
+    trace_id: span.traceId,
+    span_id: span.spanId,
+    flags: span.traceFlags,
+    baggage: api.propagation.getBaggage(context)?.getEntry(HEADER)?.value ?? null,
+    sent: sent[HEADER] ?? null,
+  };
+}
 
 const kinds = {
   records,
   spans,
+  headers: ({ cases }) => print(cases.map(understood)),
   texts: ({ cases }) => print(cases.map((text) => redactor.text(text))),
   names: ({ cases }) => print(cases.map((name) => redactor.isSecret(name))),
 };

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
-import redis
-from fix_contract import EMIT, cases, expanded
-from fix_node import node_in
-from fix_partitions import collecting, until
-from fix_processes import count
+from fix_contract import cases, emit_by_node, expanded, stored
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
@@ -25,7 +18,6 @@ from opentelemetry.trace import (
     TraceFlags,
     set_span_in_context,
 )
-from psycopg.rows import dict_row
 
 from godot_otel_exporter.exporter import GodotLogRecordExporter
 
@@ -80,29 +72,15 @@ def span_of(record: dict[str, Any]) -> SpanContext:
 @pytest.fixture(scope="module", params=["python", "node"])
 def rows(request, postgres, template, valkey, tmp_path_factory) -> dict[str, Any]:
     """What the store holds of each case that one language's exporter sent."""
-    language = request.param
-    url, seconds = f"{valkey.url.rpartition('/')[0]}/14", int(time.time())
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
-    if language == "python":
-        emit_by_python(url, seconds)
-    else:
-        asked = {"url": url, "seconds": seconds, "cases": CASES}
-        node = node_in(tmp_path_factory.mktemp("node"))
-        done = node.run(EMIT, "records", stdin=json.dumps(asked))
-        assert (done.returncode, done.stderr) == (0, "")
-    name = f"contract_{language}"
-    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    dsn = postgres.dsn(name)
+    seconds = int(time.time())
 
-    async def collect() -> None:
-        async with collecting(url, dsn):
-            await until(lambda: count(dsn) == len(CASES))
+    def emit(url: str) -> None:
+        if request.param == "python":
+            emit_by_python(url, seconds)
+        else:
+            emit_by_node("records", {"url": url, "seconds": seconds}, tmp_path_factory)
 
-    asyncio.run(collect())
-    with psycopg.connect(dsn, row_factory=dict_row) as connection:
-        found = connection.execute(ROWS).fetchall()
+    found = stored(emit, valkey, postgres, template, ROWS, logs=len(CASES))
     begin = datetime.fromtimestamp(seconds, UTC)
     by_time = {
         (row["time"] - begin) // timedelta(microseconds=1) * 1000

@@ -1,27 +1,12 @@
-"""Each span becomes the same OTLP message, whichever language's exporter sent it.
-
-To compare rows instead: collect the entries as ``test_records`` does, and put what
-``spans`` is to hold beside ``message`` in the cases.
-"""
+"""Each span becomes the same row, whichever language's exporter sent it."""
 
 from __future__ import annotations
 
-import base64
-import importlib.util
-import json
-from collections.abc import Iterable
+import time
 from typing import Any
 
 import pytest
-import redis
-from fix_contract import EMIT, cases, expanded
-from fix_node import node_in
-from google.protobuf.json_format import MessageToDict
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-)
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from fix_contract import cases, emit_by_node, expanded, stored
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -35,23 +20,30 @@ from opentelemetry.trace import (
     TraceState,
 )
 
-from godot_otel import queue
+from godot_otel_exporter.span_exporter import GodotSpanExporter
 
 CASES = cases("spans")
 RESOURCE = Resource({"service.name": "contract"})
+ROWS = """
+SELECT c.name AS case, s.service, s.name, s.kind, s.status, s.status_message, s.flags,
+       s.trace_state, s.duration_ns, s.attributes, s.events, s.links,
+       extract(epoch FROM s.time) * 1000000000 + s.time_nanos AS start,
+       replace(s.trace_id::text, '-', '') AS trace_id,
+       encode(s.span_id, 'hex') AS span_id, encode(s.parent_id, 'hex') AS parent_id
+FROM spans AS s
+JOIN scopes AS c ON c.id = s.scope_id
+"""
 
 
-def emit_by_python(url: str) -> None:
-    if importlib.util.find_spec("godot_otel_exporter.span_exporter") is None:
-        pytest.skip("this version has no exporter of spans for Python")
-    from godot_otel_exporter.span_exporter import GodotSpanExporter
-
+def emit_by_python(url: str, seconds: int) -> None:
     exporter = GodotSpanExporter(endpoint=url)
-    exporter.export([span_of(case["name"], expanded(case["span"])) for case in CASES])
+    exporter.export(
+        [span_of(one["name"], expanded(one["span"]), seconds) for one in CASES]
+    )
     exporter.shutdown()
 
 
-def span_of(name: str, span: dict[str, Any]) -> ReadableSpan:
+def span_of(name: str, span: dict[str, Any], seconds: int) -> ReadableSpan:
     parent, status = span.get("parent"), span.get("status", {})
     return ReadableSpan(
         name=span["name"],
@@ -60,14 +52,14 @@ def span_of(name: str, span: dict[str, Any]) -> ReadableSpan:
         resource=RESOURCE,
         attributes=span.get("attributes", {}),
         events=[
-            Event(one["name"], one["attributes"], nanoseconds(one["at"]))
+            Event(one["name"], one["attributes"], nanoseconds(one["at"], seconds))
             for one in span.get("events", [])
         ],
         links=[Link(context(one), one["attributes"]) for one in span.get("links", [])],
         kind=SpanKind[span["kind"]],
         status=Status(StatusCode[status.get("code", "UNSET")], status.get("message")),
-        start_time=nanoseconds(span["start"]),
-        end_time=nanoseconds(span["end"]),
+        start_time=nanoseconds(span["start"], seconds),
+        end_time=nanoseconds(span["end"], seconds),
         instrumentation_scope=InstrumentationScope(name),
     )
 
@@ -81,58 +73,37 @@ def context(
     )  # fmt: skip # ids, then the rest
 
 
-def nanoseconds(time: dict[str, int]) -> int:
-    return time["seconds"] * 10**9 + time["nanoseconds"]
+def nanoseconds(time: dict[str, int], seconds: int) -> int:
+    """When that was, of the times that a case counts from *seconds* on."""
+    return (seconds + time["seconds"]) * 10**9 + time["nanoseconds"]
 
 
 @pytest.fixture(scope="module", params=["python", "node"])
-def messages(request, valkey, tmp_path_factory) -> dict[str, Span]:
-    """What one language's exporter sent of each case."""
-    url = f"{valkey.url.rpartition('/')[0]}/14"
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
+def rows(
+    request, postgres, template, valkey, tmp_path_factory
+) -> tuple[int, dict[str, Any]]:
+    """When the cases began, and what the store holds of each."""
+    seconds = int(time.time())
+
+    def emit(url: str) -> None:
         if request.param == "python":
-            emit_by_python(url)
+            emit_by_python(url, seconds)
         else:
-            asked = {"url": url, "cases": CASES}
-            node = node_in(tmp_path_factory.mktemp("node"))
-            done = node.run(EMIT, "spans", stdin=json.dumps(asked))
-            assert (done.returncode, done.stderr) == (0, "")
-        ((_, entry),) = client.xrange(queue.stream_key())
-        client.flushdb()
-    assert (entry[b"signal"], int(entry[b"records"])) == (b"traces", len(CASES))
-    (group,) = ExportTraceServiceRequest.FromString(entry[b"payload"]).resource_spans
-    assert plain(group.resource.attributes)["service.name"] == "contract"
-    return {scope.scope.name: scope.spans[0] for scope in group.scope_spans}
+            emit_by_node("spans", {"url": url, "seconds": seconds}, tmp_path_factory)
+
+    found = stored(emit, valkey, postgres, template, ROWS, spans=len(CASES))
+    return seconds, {row["case"]: row for row in found}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_a_span_becomes_the_message_that_its_case_says(messages, case):
-    span = messages[case["name"]]
-    found = MessageToDict(span)
-    found["status"] = MessageToDict(span.status)
-    found["attributes"] = plain(span.attributes)
-    # One SDK repeats the sampled flag where another leaves it to the ids.
-    found["flags"] = span.flags & ~TraceFlags.SAMPLED
-    for name, messages_ in (("events", span.events), ("links", span.links)):
-        for one, message in zip(found.get(name, []), messages_, strict=True):
-            one["attributes"] = plain(message.attributes)
-            if name == "links":
-                one["flags"] = message.flags & ~TraceFlags.SAMPLED
-    hexed(found, "traceId", "spanId", "parentSpanId")
-    for link in found.get("links", []):
-        hexed(link, "traceId", "spanId")
-    assert found == expanded(case["message"])
-
-
-def plain(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    return {
-        pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
-        for pair in pairs
-    }
-
-
-def hexed(message: dict[str, Any], *names: str) -> None:
-    for name in names:
-        if name in message:
-            message[name] = base64.b64decode(message[name]).hex()
+def test_a_span_becomes_the_row_that_its_case_says(rows, case):
+    seconds, found = rows
+    row, wanted = found[case["name"]], expanded(case["row"])
+    assert row["service"] == "contract"
+    assert row["start"] == nanoseconds(case["span"]["start"], seconds)
+    for event in wanted["events"] or []:
+        event["time"] = nanoseconds(event.pop("at"), seconds)
+    for one in (row, *(row["links"] or [])):
+        # One SDK repeats the sampled flag where another leaves it to the ids.
+        one["flags"] |= TraceFlags.SAMPLED
+    assert {name: row[name] for name in wanted} == wanted

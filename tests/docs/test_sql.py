@@ -7,6 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from fix_incidents import Line, entry, write
+from fix_otlp_spans import entry as span_entry
+from fix_otlp_spans import span
 
 PAGE = (Path(__file__).parents[2] / "docs/sql.md").read_text()
 QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -31,15 +33,16 @@ async def filled(store_dsn) -> str:
             now, 17, "cart %s was not paid: payments answered %s", (7, 402), trace, cart
         ),
     ]
+    failed = span(status=2, time_ns=int(now.timestamp() * 1e9))
     await write(
-        store_dsn, [[entry("shop", "production", "1.0", lines)]], [now],
-        now + timedelta(minutes=1),
+        store_dsn, [[entry("shop", "production", "1.0", lines), span_entry([failed])]],
+        [now], now + timedelta(minutes=1),
     )  # fmt: skip # what, and when
     return store_dsn
 
 
 def test_the_page_has_its_queries():
-    assert len(QUERIES) == 8
+    assert len(QUERIES) == 10
 
 
 @pytest.mark.parametrize("number", range(len(QUERIES)))

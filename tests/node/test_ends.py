@@ -34,6 +34,19 @@ def test_the_last_line_arrives_and_the_status_stays(node, server, end, status):
     assert server.bodies() == ["last words"]
 
 
+@pytest.mark.parametrize("end", ["", "process.exit(3);"])
+def test_what_its_own_handlers_of_the_end_log_arrives(node, server, end):
+    own = 'process.on("exit", () => log.info("adieu"));\n'
+    again = 'process.on("exit", () => process.exit(4));\n'
+    for source, status in ((own, 3 if end else 0), (own + again, 4)):
+        program = node.script(LOG + source + end)
+        done = node.run(*REGISTER, program, GODOT_REDIS_URL=server.url)
+        assert (done.returncode, done.stderr) == (status, "")
+    bodies = server.bodies()
+    assert bodies.count("last words") == 2
+    assert bodies.count("adieu") == 1, "two handlers, and the last one ends it for good"
+
+
 def running(node, server, source: str, url: str = "") -> subprocess.Popen[str]:
     program = node.script(source)
     process = node.start(*REGISTER, program, GODOT_REDIS_URL=url or server.url)
@@ -88,6 +101,19 @@ def test_with_the_queue_away_an_end_is_not_held_up(node, server):
     assert time.monotonic() - began < 4
     *_, line = said.splitlines()
     assert json.loads(line)["body"] == "last words"
+
+
+@pytest.mark.parametrize("end", ["", "process.exit(3);"])
+def test_with_the_queue_away_all_that_is_left_is_printed(node, end):
+    """More than a pipe holds, to a reader that is slow at first."""
+    many = 'const log = require("pino")({}, process.stdout);\n'
+    many += 'for (let n = 0; n < 3000; n++) log.info({ n }, "left");\n'
+    nowhere = "redis://127.0.0.1:1/0"
+    process = node.start(*REGISTER, node.script(many + end), GODOT_REDIS_URL=nowhere)
+    time.sleep(1.5)
+    _, said = process.communicate(timeout=20)
+    printed = [json.loads(line) for line in said.splitlines() if line[0] == "{"]
+    assert [one["attributes"]["n"] for one in printed] == list(range(3000))
 
 
 def test_a_queue_that_never_answers_holds_up_an_end_for_seconds_only(

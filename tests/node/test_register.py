@@ -21,13 +21,15 @@ SERVER = """
 const http = require("node:http");
 const express = require("express");
 const log = require("pino")();
+const { createLogger, transports } = require("winston");
+const other = createLogger({ transports: [new transports.Console()] });
 const app = express();
 app.get("/a", async (request, response) => {
   log.info("a begins");
   const answer = await fetch(`http://127.0.0.1:${port}/b`);
   response.send(await answer.text());
 });
-app.get("/b", (request, response) => { log.info("b begins"); response.send("b"); });
+app.get("/b", (request, response) => { other.info("b begins"); response.send("b"); });
 let port;
 const server = app.listen(0, "127.0.0.1", () => {
   port = server.address().port;
@@ -94,8 +96,11 @@ def test_a_request_keeps_its_trace_through_express_and_fetch(
         urllib.request.Request(url, headers={header: value})
     ) as got:
         assert got.read() == b"b"
-    _, said = process.communicate("stop", timeout=10)
+    printed, said = process.communicate("stop", timeout=10)
     assert (process.returncode, said) == (0, "")
+    assert [set(json.loads(line)) for line in printed.splitlines()] == [
+        {"level", "time", "pid", "hostname", "msg"}, {"level", "message"},
+    ], "the console stays"  # fmt: skip # pino's and winston's
     logs = {
         (record.body.string_value, record.trace_id.hex())
         for entry in server.entries()

@@ -17,8 +17,8 @@ def application(install):
 
 @pytest.fixture(scope="module")
 def everything(install):
-    """``pip install 'godot-otel[all]'``."""
-    return install("[all]")
+    """``pip install 'godot-otel[all]' django``."""
+    return install("[all]", "django")
 
 
 def test_the_wheel_has_the_sql_files_and_no_generic_folder(wheel):
@@ -102,3 +102,25 @@ def test_with_all_extras_the_sql_files_come_from_site_packages(everything):
 def test_importing_the_exporter_does_not_import_the_queue_client(application):
     program = "import sys, godot_otel_exporter; print('redis' in sys.modules)"
     assert application.run("python", "-c", program).stdout == "False\n"
+
+
+def test_a_django_site_runs_whoever_names_its_settings(everything):
+    """`manage.py` does, when Django's instrumentor has looked for them already."""
+    folder = everything.elsewhere / "site"
+    (folder / "pages").mkdir(parents=True)
+    (folder / "pages/__init__.py").touch()
+    (folder / "pages/settings.py").write_text("SECRET_KEY = 'x'\nOURS = 7\n")
+    (folder / "manage.py").write_text(
+        "import os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'pages.settings')\n"
+        "from django.conf import settings\n"
+        "print(settings.OURS, *(m.split('.')[0] for m in settings.MIDDLEWARE))\n"
+    )
+    command = ("godot-otel", "run", "--", "python", str(folder / "manage.py"))
+    done = everything.run(*command)
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+    assert "not instrumented: django (set DJANGO_SETTINGS_MODULE" in done.stderr
+    named = {"DJANGO_SETTINGS_MODULE": "pages.settings"}
+    done = everything.run(*command, **named)  # in a folder where it cannot be found
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+    done = everything.run(*command, PYTHONPATH=str(folder), **named)
+    assert (done.returncode, done.stdout) == (0, "7 opentelemetry\n"), done.stderr

@@ -10,7 +10,7 @@ const { SettingError } = require("./errors");
 const { Fallback } = require("./fallback");
 const lifecycle = require("./lifecycle");
 const { Sender } = require("./sender");
-const { oneOf, redisUrl, setting, signalSetting } = require("./settings");
+const { redisUrl, setting, signalSetting } = require("./settings");
 
 /** @type {Map<string, Sender>} */
 const senders = new Map();
@@ -28,13 +28,19 @@ function senderTo(signal, options) {
   if (typeof timeoutMillis !== "number" || !(timeoutMillis > 0)) {
     throw new SettingError(`timeoutMillis: ${timeoutMillis} is no number of milliseconds above 0`);
   }
+  const { backlogBytes, fallback } = options;
+  if (backlogBytes !== undefined && !(typeof backlogBytes === "number" && backlogBytes > 0)) {
+    throw new SettingError(`backlogBytes: ${backlogBytes} is no number of bytes above 0`);
+  }
+  if (fallback !== undefined && !["stderr", "stdout", "none"].includes(fallback)) {
+    throw new SettingError(`fallback: ${fallback} is none of stderr, stdout, none`);
+  }
   const where = {
     endpoint: checked(options.endpoint) ?? setting(`${signal}_endpoint`),
     timeoutMillis,
-    output: options.fallback ?? setting("fallback"),
-    backlogBytes: options.backlogBytes,
+    output: fallback ?? setting("fallback"),
+    backlogBytes,
   };
-  oneOf("stderr", "stdout", "none")(where.output);
   const name = JSON.stringify(where);
   let sender = senders.get(name);
   if (!sender) {

@@ -47,7 +47,11 @@ class QueueExporter {
     }
     this._signal = signal;
     this._gzip = compression === "gzip";
-    const keys = [...setting("redact_keys"), ...(options.redactKeys ?? [])];
+    const more = options.redactKeys ?? [];
+    if (!Array.isArray(more) || more.some((name) => typeof name !== "string")) {
+      throw new SettingError("redactKeys: expected a list of names");
+    }
+    const keys = [...setting("redact_keys"), ...more];
     this._encoder = new Encoder(signal, new Redactor(keys));
     this._sender = senderTo(signal, options);
   }

@@ -3,13 +3,17 @@
 
 const { registerInstrumentations } = require("@opentelemetry/instrumentation");
 
+// What is printed stays as it is: the trace's id is sent beside a line, not put into it.
+const LOGGER = { disableLogCorrelation: true };
+
 /** @type {Record<string, () => any>} */
 const INSTRUMENTATIONS = {
   http: () => new (require("@opentelemetry/instrumentation-http").HttpInstrumentation)(),
   express: () => new (require("@opentelemetry/instrumentation-express").ExpressInstrumentation)(),
   undici: () => new (require("@opentelemetry/instrumentation-undici").UndiciInstrumentation)(),
-  pino: () => new (require("@opentelemetry/instrumentation-pino").PinoInstrumentation)(),
-  winston: () => new (require("@opentelemetry/instrumentation-winston").WinstonInstrumentation)(),
+  pino: () => new (require("@opentelemetry/instrumentation-pino").PinoInstrumentation)(LOGGER),
+  winston: () =>
+    new (require("@opentelemetry/instrumentation-winston").WinstonInstrumentation)(LOGGER),
 };
 
 /** Activate them, but for those that `OTEL_NODE_DISABLED_INSTRUMENTATIONS` names. */

@@ -11,6 +11,7 @@ const { lines } = require("./lines");
 const { Entry } = require("./queue/entry");
 const { Producer } = require("./queue/producer");
 
+const PAUSE_MS = 5;
 const LIMITS = { connectMillis: 500, answerMillis: 1_000 };
 
 async function main() {
@@ -34,7 +35,25 @@ async function main() {
   clearInterval(alive);
   if (output === "none") return;
   const descriptor = output === "stdout" ? 1 : 2;
-  for (const text of [printed, ...left.map(lines)]) fs.writeSync(descriptor, text);
+  for (const text of [printed, ...left.map(lines)]) print(descriptor, Buffer.from(text));
+}
+
+/**
+ * Write all of *bytes*: a pipe takes a part, or nothing for now, while its reader is slow.
+ *
+ * @param {number} descriptor
+ * @param {Buffer} bytes
+ */
+function print(descriptor, bytes) {
+  let left = bytes;
+  while (left.length) {
+    try {
+      left = left.subarray(fs.writeSync(descriptor, left));
+    } catch (error) {
+      if (/** @type {any} */ (error).code !== "EAGAIN") return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
+  }
 }
 
 main();

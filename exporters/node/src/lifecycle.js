@@ -53,11 +53,25 @@ async function forceFlush(timeoutMillis = 5_000) {
 /** Flush at every end of this process that lets us; call it once, early. */
 function guardEnds() {
   process.on("beforeExit", whenIdle);
-  process.on("exit", lastResort);
+  process.on("exit", lastResort); // the first: a later one may call process.exit() again
+  hearExitLast();
   if (!isMainThread) return; // signals go to the main thread alone
   for (const signal of SIGNALS) process.on(signal, whenTold);
   hideFrom("listeners");
   hideFrom("rawListeners");
+}
+
+/** Send what the application's own handlers of `exit`, which come after ours, log. */
+function hearExitLast() {
+  const emitter = /** @type {any} */ (process);
+  const { emit } = emitter;
+  emitter.emit = function (/** @type {any[]} */ ...event) {
+    try {
+      return Reflect.apply(emit, this, event);
+    } finally {
+      if (event[0] === "exit") lastResort();
+    }
+  };
 }
 
 /**

@@ -56,7 +56,9 @@ test("a malformed option is thrown, and holds no password", () => {
   });
   assert.throws(made({ timeoutMillis: 0 }), /timeoutMillis: 0 is no number/);
   assert.throws(made({ compression: "zip" }), /none, gzip/);
-  assert.throws(made({ fallback: "file" }), /stderr, stdout, none/);
+  assert.throws(made({ fallback: "file" }), /fallback: file is none of stderr, stdout, none/);
+  assert.throws(made({ backlogBytes: -1 }), /backlogBytes: -1 is no number of bytes/);
+  assert.throws(made({ redactKeys: "iban" }), /redactKeys: expected a list of names/);
 });
 
 test("databases of a URL, TLS and sockets are URLs of the queue", () => {

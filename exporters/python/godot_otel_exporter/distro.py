@@ -23,6 +23,7 @@ from opentelemetry.instrumentation.environment_variables import (
 )
 from opentelemetry.instrumentation.version import __version__ as instrumentation_version
 
+from godot_otel import instrumentors
 from godot_otel_exporter.diagnostics import report_once
 
 NAME = "godot"
@@ -58,6 +59,8 @@ class GodotDistro(BaseDistro):  # type: ignore[misc] # untyped
 
     def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
         """Activate one instrumentor; logging's without its effects on the console."""
+        if instrumentors.premature(entry_point.name):
+            return
         super().load_instrumentor(entry_point, **keywords)
         from godot_otel_exporter.providers import after_instrumentor
 

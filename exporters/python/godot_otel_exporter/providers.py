@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import get_tracer_provider
 
-from godot_otel import __version__
+from godot_otel import __version__, instrumentors
 from godot_otel_exporter import late, lifecycle, propagation, service
 from godot_otel_exporter._compat import (
     BatchLogRecordProcessor,
@@ -64,8 +64,9 @@ class _Configurator(SdkConfigurator):
 
 class _Instrumentors(DefaultDistro):  # type: ignore[misc] # untyped
     def load_instrumentor(self, entry_point: EntryPoint, **keywords: Any) -> None:
-        super().load_instrumentor(entry_point, **keywords)
-        after_instrumentor(entry_point.name)
+        if not instrumentors.premature(entry_point.name):
+            super().load_instrumentor(entry_point, **keywords)
+            after_instrumentor(entry_point.name)
 
 
 def _processor(exporter: LogRecordExporter) -> LogRecordProcessor:

@@ -107,11 +107,12 @@ class Producer {
    */
   async _unreachable(error) {
     this.close();
-    const { code, name, message } = /** @type {any} */ (error ?? {});
+    const { code, constructor, message } = /** @type {any} */ (error ?? {});
+    const kind = error instanceof RetryableError ? message : constructor?.name;
     if (/^(WRONGPASS|NOAUTH|ERR AUTH|NOPERM)/.test(String(message))) {
       return new RetryableError("the queue refused the user or password");
     }
-    return new RetryableError(`the queue cannot be used: ${code ?? name ?? typeof error}`);
+    return new RetryableError(`the queue cannot be used: ${code ?? kind ?? typeof error}`);
   }
 }
 
