@@ -32,6 +32,7 @@ from opentelemetry.trace import (
 
 from godot_otel.queue import MAX_BATCH_BYTES
 from godot_otel.redact import Redactor
+from godot_otel_exporter._compat import lighten
 from godot_otel_exporter.encode import encode_spans
 from godot_otel_exporter.span_encoder import SpanEncoder
 from godot_otel_exporter.values import ATTRIBUTE_MAX_BYTES
@@ -303,3 +304,16 @@ def test_random_spans_are_encoded_by_hand_as_in_place(monkeypatch):
     in_place, _ = encoded(*made.spans)
     assert by_hand == in_place
     assert len(by_hand) == 300
+
+
+@pytest.mark.parametrize("case", [*CASES, dropped])
+def test_a_span_that_waits_lightened_is_the_same_to_everybody(case):
+    few = {"max_attributes": 1, "max_events": 2, "max_links": 1}
+    made = Made(**few if case is dropped else {})
+    case(made)
+    before = stock(made.spans), [span.to_json() for span in made.spans]
+    for span in made.spans:
+        lighten(span)
+    assert (stock(made.spans), [span.to_json() for span in made.spans]) == before
+    (batch,) = encode_spans(made.spans, SpanEncoder(Redactor())).batches
+    assert ExportTraceServiceRequest.FromString(batch.payload) == before[0]

@@ -7,7 +7,8 @@ In: what OpenTelemetry's SDK hands to a processor or exporter. Out: the bytes of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from opentelemetry.sdk.resources import Resource
@@ -17,7 +18,7 @@ from opentelemetry.trace import Link, StatusCode
 
 from godot_otel.redact import Redactor
 from godot_otel_exporter import span, wire
-from godot_otel_exporter._compat import fields_of_span
+from godot_otel_exporter._compat import fields_of_span, has_more
 from godot_otel_exporter.groups import fill_resource, fill_scope
 from godot_otel_exporter.pace import give_way
 from godot_otel_exporter.pairs import Pairs
@@ -90,18 +91,22 @@ class SpanEncoder:
             parts += wire.DROPPED_ATTRIBUTES, wire.varint(dropped)
         if state := context.trace_state:
             parts.append(wire.framed(wire.TRACE_STATE, text_of(state).encode()))
-        if events or events.dropped:
-            parts += [self._event(event) for event in events]
-            parts += wire.DROPPED_EVENTS, wire.varint(events.dropped)
-        if links or links.dropped:
-            parts += [self._link(link) for link in links]
-            parts += wire.DROPPED_LINKS, wire.varint(links.dropped)
+        if has_more(one):
+            parts += self._more(events, links)
         if status.status_code is StatusCode.UNSET and not status.description:
             parts.append(wire.EMPTY_STATUS)
         else:
             message = self._text(status.description or "")
             parts.append(wire.status(status.status_code.value, message))
         return wire.framed(wire.SPANS, b"".join(parts))
+
+    def _more(self, events: Any, links: Any) -> Iterator[bytes]:
+        yield from map(self._event, events)
+        if dropped := events.dropped:
+            yield wire.DROPPED_EVENTS + wire.varint(dropped)
+        yield from map(self._link, links)
+        if dropped := links.dropped:
+            yield wire.DROPPED_LINKS + wire.varint(dropped)
 
     def _event(self, event: Event) -> bytes:
         parts = [wire.event_head(event.timestamp, self._text(event.name))]
