@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from operator import attrgetter
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,7 @@ from opentelemetry.trace import (
 
 from godot_otel.queue import MAX_BATCH_BYTES
 from godot_otel.redact import Redactor
+from godot_otel_exporter._compat import lighten
 from godot_otel_exporter.encode import encode_spans
 from godot_otel_exporter.span_encoder import SpanEncoder
 from godot_otel_exporter.values import ATTRIBUTE_MAX_BYTES
@@ -276,7 +278,9 @@ def test_secrets_are_replaced_wherever_a_span_has_them():
 
 def test_random_spans_are_encoded_by_hand_as_in_place(monkeypatch):
     rng = random.Random(5)
-    made = Made()
+    made = Made(max_events=2, max_event_attributes=3, max_link_attributes=1)
+    state = SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(3),
+                        trace_state=STATE)  # fmt: skip # one context
     edges = (0, 1, 126, 127, 128, 129, 2047, 2048, 2049, 16_384)
     for number in range(300):
         values = {
@@ -286,12 +290,32 @@ def test_random_spans_are_encoded_by_hand_as_in_place(monkeypatch):
             )
             for _ in range(rng.randrange(6))
         }  # fmt: skip # any kind of value
-        span = made.tracer.start_span("é" * rng.choice(edges[:7]), attributes=values)
+        span = made.tracer.start_span(
+            "é" * rng.choice(edges), attributes=values,
+            context=set_span_in_context(NonRecordingSpan(rng.choice([REMOTE, state]))),
+            links=[Link(rng.choice([REMOTE, state]), values)] * (number % 4),
+        )  # fmt: skip # one span
+        for _ in range(number % 5):
+            span.add_event("ö" * rng.choice(edges), values, number)
         if number % 3:
             span.set_status(StatusCode.ERROR, "m" * rng.choice(edges))
         span.end()
     by_hand, _ = encoded(*made.spans)
-    monkeypatch.setattr(SpanEncoder, "_span", lambda *_: b"")
+    monkeypatch.setattr(SpanEncoder, "_span", None)
     in_place, _ = encoded(*made.spans)
     assert by_hand == in_place
     assert len(by_hand) == 300
+
+
+@pytest.mark.parametrize("case", [*CASES, dropped])
+def test_a_span_that_waits_lightened_is_the_same_to_everybody(case):
+    few = {"max_attributes": 1, "max_events": 2, "max_links": 1}
+    made = Made(**few if case is dropped else {})
+    case(made)
+    seen = attrgetter("events", "links", "dropped_events", "dropped_links")
+    before = stock(made.spans), [seen(span) for span in made.spans]
+    for span in made.spans:
+        lighten(span)
+    assert (stock(made.spans), [seen(span) for span in made.spans]) == before
+    (batch,) = encode_spans(made.spans, SpanEncoder(Redactor())).batches
+    assert ExportTraceServiceRequest.FromString(batch.payload) == before[0]

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Span as AnySpan
 from opentelemetry.trace import SpanContext, SpanKind
@@ -66,11 +66,14 @@ def install(tracer_provider: Any) -> None:
 class _RecordServers(Sampler):
     """Shows ``_Remember`` requests that are not sampled too: their lines are kept.
 
-    They are recorded, and neither exported nor sampled further down.
+    They are recorded, and neither exported nor sampled further down. As every span
+    passes here when it starts, this is also where one request ends the wait for the
+    line of the last.
     """
 
     def __init__(self, inner: Sampler) -> None:
         self._inner = inner
+        self._should_sample = inner.should_sample
 
     def should_sample(
         self,
@@ -82,12 +85,17 @@ class _RecordServers(Sampler):
         links: Any = None,
         *arguments: Any,
     ) -> SamplingResult:
-        result = self._inner.should_sample(
+        result = self._should_sample(
             parent_context, trace_id, name, kind, attributes, links, *arguments
         )
-        if kind is SpanKind.SERVER and result.decision is Decision.DROP:
-            # With the attributes, which dropping leaves out: they tell requests apart.
-            return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+        if kind is SpanKind.SERVER:
+            if (last := _ended.get()) is not None:
+                last.span_context = None  # the next request: that line never came
+            if result.decision is Decision.DROP:
+                # With the attributes, which dropping leaves out: they tell requests
+                # apart.
+                decision = Decision.RECORD_ONLY
+                return SamplingResult(decision, attributes, result.trace_state)
         return result
 
     def get_description(self) -> str:
@@ -95,10 +103,6 @@ class _RecordServers(Sampler):
 
 
 class _Remember(SpanProcessor):
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if span.kind is SpanKind.SERVER and (last := _ended.get()) is not None:
-            last.span_context = None  # the next request: that line never came
-
     def on_end(self, span: ReadableSpan) -> None:
         if span.kind is SpanKind.SERVER:
             _ended.set(_Ended(span))

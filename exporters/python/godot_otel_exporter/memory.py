@@ -27,7 +27,7 @@ WAIT_SECONDS = 0.002
 MAX_CHARACTERS = 64 * 1024 * 1024
 _HEAVY = 2048  # characters; lighter records are bounded well enough by their number
 _STUCK_SECONDS = 1.0
-_STORM_SECONDS, _GLANCE_SECONDS = 0.02, 0.002
+_STORM_SECONDS = 0.05
 _PACE_MASK, _PACE_SECONDS = 63, 0.001
 
 
@@ -89,8 +89,12 @@ class Memory:
             return False
         items.append(item)
         if level >= logging.ERROR:
-            self._urgent = True
-            self.ring()
+            # Once until the taker has seen it, which then takes all that is there.
+            if not self._urgent:
+                self._urgent = True
+                self.ring()
+            elif len(items) == self._batch:
+                self.ring()
         elif self._asleep:
             # Once: the taker may get its turn only after a burst of calls.
             if not self._rung:
@@ -147,7 +151,7 @@ class Memory:
         """Take the first error at once, and those of a storm together."""
         soon = self._last_urgent + _STORM_SECONDS - time.monotonic()
         while soon > 0 and not self._flushing and len(self._items) < self._batch:
-            time.sleep(min(soon, _GLANCE_SECONDS))
+            self._bell.acquire(timeout=soon)
             soon = self._last_urgent + _STORM_SECONDS - time.monotonic()
         self._last_urgent = time.monotonic()
 

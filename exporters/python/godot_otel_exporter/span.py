@@ -42,7 +42,7 @@ def _fill(target: Any, span: Any, redactor: Redactor) -> None:
     target.trace_id = context.trace_id.to_bytes(16, "big")
     target.span_id = context.span_id.to_bytes(8, "big")
     if context.trace_state:
-        target.trace_state = _state(context.trace_state)
+        target.trace_state = text_of(context.trace_state)
     target.flags = LOCAL
     if parent:
         target.parent_span_id = parent.span_id.to_bytes(8, "big")
@@ -89,7 +89,8 @@ def _fill_link(target: Any, link: Any, redactor: Redactor) -> None:
     target.dropped_attributes_count = link.dropped_attributes
 
 
-def _state(trace_state: Mapping[str, str]) -> str:
+def text_of(trace_state: Mapping[str, str]) -> str:
+    """Return a trace state as its header has it."""
     return ",".join([f"{key}={value}" for key, value in trace_state.items()])
 
 

@@ -1,27 +1,29 @@
-"""Ended spans into OTLP, by hand where it pays.
+"""Ended spans into OTLP, by hand.
 
 In: what OpenTelemetry's SDK hands to a processor or exporter. Out: the bytes of OTLP's
-``ResourceSpans``. A span with events, links or anything else out of the ordinary takes
-the path of ``span``, field by field.
+``ResourceSpans``. A span with a field that cannot be encoded takes the path of
+``span``, field by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import Link, StatusCode
 
 from godot_otel.redact import Redactor
 from godot_otel_exporter import span, wire
-from godot_otel_exporter._compat import fields_of_span
+from godot_otel_exporter._compat import fields_of_span, has_more
 from godot_otel_exporter.groups import fill_resource, fill_scope
 from godot_otel_exporter.pace import give_way
-from godot_otel_exporter.pairs import SHORT, Pairs
-from godot_otel_exporter.span import KINDS, LOCAL, REMOTE
+from godot_otel_exporter.pairs import Pairs
+from godot_otel_exporter.span import KINDS, LOCAL, REMOTE, text_of
+from godot_otel_exporter.values import short_text
 
 _TURN = 256  # spans that are encoded in about 2 ms
 
@@ -34,6 +36,8 @@ class SpanEncoder:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._pairs = Pairs(Span, wire.SPAN_ATTRIBUTES, redactor)
+        self._event_pairs = Pairs(Span.Event, wire.EVENT_ATTRIBUTES, redactor)
+        self._link_pairs = Pairs(Span.Link, wire.LINK_ATTRIBUTES, redactor)
 
     def encode(self, spans: Sequence[ReadableSpan]) -> tuple[bytes, int]:
         """Encode *spans* as an OTLP request; return how many are in it."""
@@ -43,7 +47,7 @@ class SpanEncoder:
         for number, one in enumerate(spans):
             give_way(number + 1, _TURN)
             try:
-                data = self._span(one) or self._carefully(one)
+                data = self._span(one)
             except Exception:
                 data = self._carefully(one)
             if data:
@@ -70,13 +74,8 @@ class SpanEncoder:
         return wire.framed(wire.RESOURCE_SPANS, b"".join(parts))
 
     def _span(self, one: ReadableSpan) -> bytes:
-        """Encode one span; nothing when it is one for the careful way."""
         (name, context, parent, kind, start, end, status, attributes, events,
          links) = fields_of_span(one)  # fmt: skip # in its order
-        if events or links or context.trace_state or len(name) > SHORT:
-            return b""
-        if events.dropped or links.dropped:
-            return b""
         flags, lineage = LOCAL, b""
         if parent:
             lineage = wire.parent(parent.span_id)
@@ -85,20 +84,52 @@ class SpanEncoder:
         head = wire.span_head(
             context.trace_id, context.span_id, KINDS[id(kind)], start, end, flags
         )
-        text = self._redactor.text(name)
-        parts = [head, lineage, wire.framed(wire.NAME, text.encode())]
+        parts = [head, lineage, wire.framed(wire.NAME, self._text(name))]
         pair = self._pairs.encode
         parts += [pair(key, value) for key, value in attributes.copy().items()]
-        if attributes.dropped:
-            parts += (wire.DROPPED_ATTRIBUTES, wire.varint(attributes.dropped))
+        if dropped := attributes.dropped:
+            parts += wire.DROPPED_ATTRIBUTES, wire.varint(dropped)
+        if state := context.trace_state:
+            parts.append(wire.framed(wire.TRACE_STATE, text_of(state).encode()))
+        if has_more(one):
+            parts += self._more(events, links)
         if status.status_code is StatusCode.UNSET and not status.description:
             parts.append(wire.EMPTY_STATUS)
         else:
-            message = self._redactor.text(status.description or "")
-            if len(message) > SHORT:
-                return b""
-            parts.append(wire.status(status.status_code.value, message.encode()))
+            message = self._text(status.description or "")
+            parts.append(wire.status(status.status_code.value, message))
         return wire.framed(wire.SPANS, b"".join(parts))
+
+    def _more(self, events: Any, links: Any) -> Iterator[bytes]:
+        yield from map(self._event, events)
+        if dropped := events.dropped:
+            yield wire.DROPPED_EVENTS + wire.varint(dropped)
+        yield from map(self._link, links)
+        if dropped := links.dropped:
+            yield wire.DROPPED_LINKS + wire.varint(dropped)
+
+    def _event(self, event: Event) -> bytes:
+        parts = [wire.event_head(event.timestamp, self._text(event.name))]
+        if attributes := event.attributes:
+            pair = self._event_pairs.encode
+            parts += [pair(key, value) for key, value in attributes.copy().items()]  # type: ignore[attr-defined] # a dictionary in all but name
+        if dropped := event.dropped_attributes:
+            parts += wire.DROPPED_EVENT_ATTRIBUTES, wire.varint(dropped)
+        return wire.framed(wire.EVENTS, b"".join(parts))
+
+    def _link(self, link: Link) -> bytes:
+        context = link.context
+        flags = REMOTE if context.is_remote else LOCAL
+        parts = [wire.link_head(context.trace_id, context.span_id, flags)]
+        if attributes := link.attributes:
+            pair = self._link_pairs.encode
+            parts += [pair(key, value) for key, value in attributes.copy().items()]  # type: ignore[attr-defined] # as above
+        if dropped := link.dropped_attributes:
+            parts += wire.DROPPED_LINK_ATTRIBUTES, wire.varint(dropped)
+        return wire.framed(wire.LINKS, b"".join(parts))
+
+    def _text(self, text: str) -> bytes:
+        return short_text(text, self._redactor).encode()
 
     def _carefully(self, one: ReadableSpan) -> bytes:
         """Encode one field by field; nothing when even that is not possible."""

@@ -7,6 +7,7 @@ import logging
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
+from godot_otel_exporter._compat import lighten
 from godot_otel_exporter.batcher import Batcher
 from godot_otel_exporter.batching import Batching
 from godot_otel_exporter.diagnostics import report
@@ -39,6 +40,7 @@ class GodotSpanProcessor(Batcher, SpanProcessor):
             if context is None or not context.trace_flags & 1:
                 return
             level = logging.ERROR if span.status.status_code is _ERROR else 0
+            lighten(span)
             memory = self._memory
             # Weighing takes longer than all the rest.
             weight = weight_of(span) if memory.behind else 0

@@ -16,8 +16,14 @@ BODY, EVENT_NAME, RECORD_ATTRIBUTES = b"\x2a", b"\x62", b"\x32"
 
 # The same of spans, whose first three are numbered alike, and of ``Span``.
 RESOURCE_SPANS, SCOPE_SPANS, SPANS = RESOURCE_LOGS, SCOPE_LOGS, RECORDS
-NAME, SPAN_ATTRIBUTES, DROPPED_ATTRIBUTES = b"\x2a", b"\x4a", b"\x50"
+TRACE_STATE, NAME, SPAN_ATTRIBUTES = b"\x1a", b"\x2a", b"\x4a"
+DROPPED_ATTRIBUTES, DROPPED_EVENTS, DROPPED_LINKS = b"\x50", b"\x60", b"\x70"
+EVENTS, LINKS = b"\x5a", b"\x6a"
 EMPTY_STATUS = b"\x7a\x00"
+
+# Of ``Span.Event`` and ``Span.Link``.
+EVENT_ATTRIBUTES, DROPPED_EVENT_ATTRIBUTES = b"\x1a", b"\x20"
+LINK_ATTRIBUTES, DROPPED_LINK_ATTRIBUTES = b"\x22", b"\x28"
 
 _UINT64 = 2**64
 
@@ -25,6 +31,8 @@ _UINT64 = 2**64
 _times = Struct("<BQBQ").pack
 _double = Struct("<Bd").pack
 _span_head = Struct("<BB16sBB8sBBBQBQ2sI").pack
+_event_head = Struct("<BQ").pack
+_link_head = Struct("<BB16sBB8sBI").pack
 
 
 def varint(number: int) -> bytes:
@@ -126,3 +134,16 @@ def parent(span_id: int) -> bytes:
 def status(code: int, message: bytes) -> bytes:
     """Encode ``Span.status``, which is there also when it says nothing."""
     return framed(b"\x7a", framed(b"\x12", message) + b"\x18%c" % code)
+
+
+def event_head(time: int, name: bytes) -> bytes:
+    """Encode what every event of a span has."""
+    return _event_head(0x09, time) + framed(b"\x12", name)
+
+
+def link_head(trace_id: int, span_id: int, flags: int) -> bytes:
+    """Encode what every link of a span has."""
+    return _link_head(
+        0x0A, 16, trace_id.to_bytes(16, "big"), 0x12, 8, span_id.to_bytes(8, "big"),
+        0x35, flags,
+    )  # fmt: skip # tags and values
