@@ -132,7 +132,7 @@ def outline(
     for _, number in sorted(ranked):
         row: Row | None = every[number]
         needed = []
-        while row and not row.shown:
+        while row and not row.shown and len(needed) <= limit:
             needed.append(row)
             row = row.above
         if limit < 1 or room < _HIDDEN_ROOM:
