@@ -279,6 +279,14 @@ def test_of_a_trace_that_was_not_read_whole_nothing_is_called_missing():
     assert answer["left_out"]["spans"] == 10
 
 
+def test_a_span_with_very_many_errors_leaves_room_for_the_others():
+    spans = [span(n, 1 if n > 1 else None, n, 500, f"a s{n}") for n in range(1, 9)]
+    lines = [line(2, 10 + n, f"a broken {n}", 17) for n in range(400)]
+    text = tree_text(found(spans, lines), span_id="", limit=100, max_chars=300)
+    assert "spans 8 (8 shown)  lines 400 (92 shown)" in text
+    assert "broken 0" in text
+
+
 def test_a_time_that_is_not_as_it_came_is_said():
     stored = found([
         span(1, None, 0, 2000, "a old", attributes={"span.original_time": 10**9}),
