@@ -73,8 +73,9 @@ class Operations:
             counted = OTHER
         key = SHORT.pack(2, kind) + names + packed(counted)
         found = Operation(text, packed(text), key)
-        self.of(service, names)[name, kind] = found
-        self._size += 1
+        if len(name) <= most_bytes:  # else a batch's worth of bytes could stay here
+            self.of(service, names)[name, kind] = found
+            self._size += 1
         return found
 
     def _admit(self, service: str, name: bytes) -> bool:

@@ -15,11 +15,12 @@ from godot_otel_collector.wire import Span, Status
 EXCEPTION = b"exception"
 """The name of an event that tells of one."""
 _CACHED = 10_000
+_CACHED_BYTES = 512  # longer ones hardly repeat
 _MAX_NAME_BYTES = 1024
 
 
 class Statuses:
-    """Parses statuses; nearly all are one of a few."""
+    """Parses statuses; nearly all are one of a few. Bounded in memory."""
 
     def __init__(self) -> None:
         self.known: dict[bytes, tuple[int, bytes]] = {b"": (0, b"")}
@@ -31,9 +32,11 @@ class Statuses:
             DecodeError: it is no status.
         """
         status = Status.FromString(raw)
-        if len(self.known) >= _CACHED:
-            self.known.clear()
-        found = self.known[raw] = (status.code, status.message)
+        found = (status.code, status.message)
+        if len(raw) <= _CACHED_BYTES:
+            if len(self.known) >= _CACHED:
+                self.known.clear()
+            self.known[raw] = found
         return found
 
 

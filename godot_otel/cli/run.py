@@ -21,6 +21,7 @@ from godot_otel_exporter.environment import (
     SAID_NO_QUEUE,
     SELECTION,
     SIGNALS,
+    default,
 )
 
 
@@ -48,8 +49,7 @@ def main(arguments: list[str]) -> int:
         return 127
     if options.service:
         os.environ[service.NAME] = options.service
-    for name, default in {**SELECTION, **DEFAULTS}.items():
-        os.environ.setdefault(name, default)
+    default({**SELECTION, **DEFAULTS})
     print(_line(command), file=sys.stderr, flush=True)
     os.environ["PYTHONPATH"] = _python_path(os.environ.get("PYTHONPATH", ""))
     try:

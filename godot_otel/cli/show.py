@@ -22,6 +22,7 @@ COLOURS = {
 }  # fmt: skip # a level beside its colour
 
 _INDENT = 4
+_WIDE = 120  # columns of a terminal; with fewer, texts go below numbers
 _ERROR_MAX = 200  # characters of a first error
 # Columns that others wrote and that wrap, so that no name, however long, takes the room
 # of times and numbers.
@@ -130,6 +131,7 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
             click.echo(as_line(one.as_json()))
         return
     rows: list[list[str | Text]] = []
+    blocks: list[list[str]] = []
     for one in found:
         facts = one.as_json()
         start = local(one.first) if terminal() else facts["start"]
@@ -147,15 +149,29 @@ def traces(found: Sequence[Trace], *, as_json: bool) -> None:
             said = f"{shortened(error.service)}: {said}"
         services = plain(", ".join(one.components))
         shown = one.id[:8] if terminal() else one.id
-        rows.append([shown, start, began, *numbers, services, said.strip()])
+        said = said.strip()
+        if _narrow():
+            rows.append([shown, start, *numbers])
+            blocks.append([f"{began}  ({services})", *([said] if said else [])])
+        else:
+            rows.append([shown, start, began, *numbers, services, said])
     if terminal():
-        titles = ["trace", "start", "operation", "duration", "spans", "lines"]
-        titles += ["errors", "services"]
-        grid([*titles, "first error"], rows)
+        counts = ["duration", "spans", "lines", "errors"]
+        if _narrow():
+            titles = ["trace", "start", *counts]
+        else:
+            titles = ["trace", "start", "operation", *counts, "services"]
+            titles.append("first error")
+        grid(titles, rows, blocks)
         say_zone([one.first for one in found])
         return
     for row in rows:
         click.echo(" ".join(map(str, row)).rstrip())
+
+
+def _narrow() -> bool:
+    """Whether texts beside a row's numbers would be a few letters wide."""
+    return terminal() and Console().width < _WIDE
 
 
 def stats(counted: Stats) -> None:

@@ -39,7 +39,8 @@ def tree(
     As JSON all that was read: spans first, each an object with a ``name``, then lines.
     """
     assert found.trace
-    trace, whole = found.trace, build(found.spans, read)
+    trace = found.trace
+    whole = build(found.spans, read, stored=trace.spans)
     focus = focused(whole, span_id)
     if as_json:
         for span in found.spans:
@@ -51,6 +52,7 @@ def tree(
         [focus] if focus else whole.roots, [] if focus else whole.lines,
         limit=limit, room=_ROOM, size=lambda row: 1, first=broken,
     )  # fmt: skip # one call
+    console = Console(highlight=False, markup=False)
     facts = trace.as_json()
     start = local(trace.first) if terminal() else facts["start"]
     click.echo(
@@ -63,16 +65,19 @@ def tree(
     else:
         said = headlines(whole, broken, found.linked, _MAX_CHARS)
     for one in said:
-        red = terminal() and one.startswith("fails in ")
-        click.secho(one, fg="red" if red else None, bold=red)
+        if terminal() and one.startswith("fails in "):
+            console.print(Text(one, "bold red"), soft_wrap=True)
+        else:
+            click.echo(one)
     duration = focus.duration_ns if focus else whole.duration_ns
-    _rows(shown.rows, begin, duration)
+    _rows(shown.rows, begin, duration, console)
     if terminal():
         say_zone([trace.first])
-    if not shown.whole:
+    spans = max(shown.spans, 0 if focus else trace.spans)
+    if not shown.whole or spans > shown.spans:
         folded = f", {shown.folded} in rows of several" if shown.folded else ""
         say(
-            f"{shown.spans_shown} of {shown.spans} spans{folded} and"
+            f"{shown.spans_shown} of {spans} spans{folded} and"
             f" {shown.lines_shown} of {shown.lines} lines shown"
             f"{'' if not shown.left_out else ': --limit, or --span for one'}"
         )
@@ -87,8 +92,7 @@ def difference(found: Difference, *, as_json: bool) -> None:
         click.echo(one)
 
 
-def _rows(rows: Sequence[Row], begin: int, duration: int) -> None:
-    console = Console(highlight=False, markup=False)
+def _rows(rows: Sequence[Row], begin: int, duration: int, console: Console) -> None:
     open_: list[bool] = []
     """Of each level above, whether siblings are yet to come."""
     for row in rows:

@@ -25,8 +25,9 @@ def tree_text(
     found: query.TraceLines, *, span_id: str, limit: int, max_chars: int
 ) -> str:
     """The answer of logger_get_trace about a trace with spans."""
-    trace, tree = found.trace, query.build(found.spans, found.page.lines)
+    trace = found.trace
     assert trace
+    tree = query.build(found.spans, found.page.lines, stored=trace.spans)
     focus = focused(tree, span_id)
     roots, loose = ([focus], []) if focus else (tree.roots, tree.lines)
     begin = query.nanoseconds(trace.first)
@@ -55,8 +56,9 @@ def tree_text(
 
 def tree_json(found: query.TraceLines, *, span_id: str, limit: int) -> str:
     """The same as one JSON object: spans and lines by time, those that tell most."""
-    trace, tree = found.trace, query.build(found.spans, found.page.lines)
+    trace = found.trace
     assert trace
+    tree = query.build(found.spans, found.page.lines, stored=trace.spans)
     focus = focused(tree, span_id)
     roots, loose = ([focus], []) if focus else (tree.roots, tree.lines)
     begin = dumps({"trace": _trace(trace)})[:-1]
@@ -83,7 +85,7 @@ def tree_json(found: query.TraceLines, *, span_id: str, limit: int) -> str:
     spans = [texts[id(row)] for row in rows if row.node and row.node.span]
     lines = [texts[id(row)] for row in rows if row.line]
     left_out = {
-        "spans": shown.spans - len(spans),
+        "spans": max(shown.spans, 0 if focus else trace.spans) - len(spans),
         "lines": max(shown.lines, 0 if focus else trace.lines) - len(lines),
     }
     more = {"next_cursor": None, "truncated": not shown.whole, "left_out": left_out}
@@ -143,12 +145,14 @@ def _row(row: Row, said: Cells, max_chars: int) -> str:
 
 def _header(trace: query.Trace, shown: Outline, focus: query.Node | None) -> str:
     folded = f", {shown.folded} folded" if shown.folded else ""
-    out = f", {shown.left_out} left out" if shown.left_out else ""
+    spans = max(shown.spans, 0 if focus else trace.spans)
+    left_out = spans - shown.spans_shown - shown.folded
+    out = f", {left_out} left out" if left_out else ""
     lines = shown.lines if focus else trace.lines
     facts = trace.as_json()
     return (
         f"trace {trace.id}  {facts['start']}  {facts['duration_ms']} ms"
-        f"  spans {shown.spans} ({shown.spans_shown} shown{folded}{out})"
+        f"  spans {spans} ({shown.spans_shown} shown{folded}{out})"
         f"  lines {lines} ({shown.lines_shown} shown)"
         f"  errors {trace.errors}  failed spans {trace.span_errors}"
     )
@@ -202,11 +206,10 @@ def _next(
         said.append(f"{shown.failed_hidden} failed spans are not shown")
     if not focus and broken:
         said.append(
-            f'Next: logger_get_trace(trace_id="{trace.id[:8]}",'
-            f' span_id="{broken.span_id}")'
+            f'Next: logger_get_trace(trace_id="{trace.id}", span_id="{broken.span_id}")'
         )
     elif not focus and shown.left_out:
         said.append("Next: the same with span_id= shows what is below one span")
     if (shown.lines if focus else trace.lines) > shown.lines_shown:
-        said.append(f'All its lines: logger_query(trace_id="{trace.id[:8]}")')
+        said.append(f'All its lines: logger_query(trace_id="{trace.id}")')
     return said

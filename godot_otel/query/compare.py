@@ -10,9 +10,18 @@ from godot_otel import store
 from godot_otel.query.dictionary import templates
 from godot_otel.query.difference import Difference, Differs, Kind, Operation
 from godot_otel.query.failing import failing, reason
-from godot_otel.query.filters import FilterError, Filters, TraceIds, level_name, parse
+from godot_otel.query.filters import (
+    LEVELS,
+    FilterError,
+    Filters,
+    TraceIds,
+    level_name,
+    parse,
+)
+from godot_otel.query.line import COLUMNS, Line
+from godot_otel.query.logs import MAX_LIMIT
 from godot_otel.query.reader import Reader, fetch
-from godot_otel.query.slices import trace_slices, whole_trace_id
+from godot_otel.query.slices import Slice, trace_slices, whole_trace_id
 from godot_otel.query.span import Span
 from godot_otel.query.trace import Trace, summaries, trace_spans
 from godot_otel.query.tree import build
@@ -38,8 +47,8 @@ async def compare(reader: Reader, filters: Filters, other: str) -> Difference:
     return Difference(
         here,
         there,
-        _fails(sides[0].spans),
-        _fails(sides[1].spans),
+        _fails(sides[0]),
+        _fails(sides[1]),
         operations=operations(sides[0].spans, sides[1].spans),
         templates=kinds,
     )
@@ -71,6 +80,8 @@ def _summed(spans: Iterable[Span]) -> dict[tuple[str, str], Operation]:
 @dataclass(frozen=True, slots=True)
 class _Side:
     spans: list[Span]
+    errors: list[Line]
+    """Those that may say in which span it failed."""
     lines: dict[tuple[str, int, int], int]
     """How many by service, severity and template."""
 
@@ -87,8 +98,11 @@ async def _side(connection: store.Connection, one: Trace) -> _Side:
     trace_id = UUID(hex=one.id)
     pieces = await trace_slices(connection, trace_id)
     spans = await trace_spans(connection, trace_id, pieces) if one.spans else []
+    errors: list[Line] = []
     counted: dict[tuple[str, int, int], int] = {}
     for piece in pieces:
+        if spans and one.errors:
+            errors += await _errors(connection, trace_id, piece)
         rows = await fetch(
             connection,
             "SELECT service, severity, template_id, count(*) FROM logs"
@@ -98,7 +112,21 @@ async def _side(connection: store.Connection, one: Trace) -> _Side:
         for *key, lines in rows:
             where = (key[0], key[1], key[2])
             counted[where] = counted.get(where, 0) + lines
-    return _Side(spans, counted)
+    return _Side(spans, errors, counted)
+
+
+async def _errors(
+    connection: store.Connection, trace_id: UUID, piece: Slice
+) -> list[Line]:
+    rows = await fetch(
+        connection,
+        "SELECT {columns} FROM logs AS l WHERE l.time >= %s AND l.time < %s"
+        " AND l.trace_id = %s AND l.severity >= %s"
+        " ORDER BY l.time, l.time_nanos, l.seq LIMIT %s",
+        [piece.lower, piece.upper, trace_id, LEVELS["ERROR"], MAX_LIMIT],
+        columns=COLUMNS,
+    )
+    return [Line.of(row) for row in rows]
 
 
 async def _kinds(
@@ -122,8 +150,8 @@ async def _kinds(
     ]
 
 
-def _fails(spans: list[Span]) -> str:
-    node = failing(build(spans, ()))
+def _fails(side: _Side) -> str:
+    node = failing(build(side.spans, side.errors))
     if node is None or node.span is None:
         return ""
     parts = [node.span.service, node.span.name, reason(node)]

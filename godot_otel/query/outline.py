@@ -6,6 +6,7 @@ was left out; the three together are all of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from godot_otel.query.tree import Node, moment
 
 _ALIKE = 5  # siblings from which on they are one row
 _SHARE = 20  # one part in so many of the whole is slow
-_TALKATIVE = 10  # lines of a span, the first, that come before those of others
+_TALKATIVE = 10  # lines of a span as grave, the first, that come before others
 _WARN, _ERROR = 13, 17
 _HIDDEN_ROOM = 90  # characters of a row that says what was left out
 
@@ -49,7 +50,7 @@ class Row:
     alike: list[Node] = field(default_factory=list)
     line: Line | None = None
     number: int = 0
-    """Of a line: which of its span's it is."""
+    """Of a line: which of its span's as grave it is."""
     hidden: Hidden = field(default_factory=Hidden)
     """Below this row; of the row that says so, what it says."""
     below: list[Row] = field(default_factory=list)
@@ -131,8 +132,8 @@ def outline(
     ranked = [(_rank(row, whole, urgent), number) for number, row in enumerate(every)]
     for _, number in sorted(ranked):
         row: Row | None = every[number]
-        needed = []
-        while row and not row.shown:
+        needed: list[Row] = []
+        while row and not row.shown and len(needed) <= limit:
             needed.append(row)
             row = row.above
         if limit < 1 or room < _HIDDEN_ROOM:
@@ -184,8 +185,11 @@ def _below(above: Row | None, nodes: list[Node], lines: list[Line]) -> list[Row]
         if rest := alike[alone:]:
             row = Row(depth, alike=rest, above=above)
             rows.append((rest[0].start_ns, 1, row))
-    for number, line in enumerate(lines):
-        row = Row(depth, line=line, number=number, above=above)
+    grave: Counter[tuple[bool, bool]] = Counter()
+    for line in lines:
+        how = line.severity >= _ERROR, line.severity >= _WARN
+        row = Row(depth, line=line, number=grave[how], above=above)
+        grave[how] += 1
         rows.append((moment(line), 0, row))
     rows.sort(key=lambda one: one[:2])
     return [row for *_, row in rows]
@@ -208,12 +212,12 @@ def _rank(row: Row, whole: int, urgent: set[int]) -> tuple[int, int, int]:
     """The smaller, the sooner a row is shown."""
     when = row.begin_ns
     if line := row.line:
+        if row.number >= _TALKATIVE:
+            return 5, -line.severity, when
         if line.severity >= _ERROR:
             return 1, 0, when
         if line.severity >= _WARN:
             return 3, 0, when
-        if row.number >= _TALKATIVE:
-            return 5, 0, when
         owner = row.above.node if row.above else None
         return 4, -(owner.duration_ns if owner else whole), when
     if row.alike:

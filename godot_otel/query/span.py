@@ -144,7 +144,7 @@ def milliseconds(duration_ns: int) -> float:
 
 
 def took(duration_ns: float) -> str:
-    """A duration as a person reads it: 0.42ms, 31.0ms, 2.10s, 3m12s."""
+    """A duration as a person reads it: 0.42ms, 31.0ms, 2.10s, 3m12s, 5h07m, 9d04h."""
     if duration_ns < 1e6:
         return f"{duration_ns / 1e6:.2f}ms"
     if duration_ns < 1e9:
@@ -152,4 +152,8 @@ def took(duration_ns: float) -> str:
     if duration_ns < 120e9:
         return f"{duration_ns / 1e9:.2f}s"
     minutes, seconds = divmod(round(duration_ns / 1e9), 60)
-    return f"{minutes}m{seconds:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02d}h"
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"

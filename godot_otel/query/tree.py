@@ -15,6 +15,7 @@ from godot_otel.query.span import Span, nanoseconds
 
 CIRCLE = "its parents are a circle"
 MISSING = "not here: still running, not sampled, expired, or yet to arrive"
+UNREAD = "not among those that were read"
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +50,10 @@ class Node:
     def duration_ns(self) -> int:
         """From start to end; of one that is not here, that of what is below it."""
         return self.end_ns - self.start_ns
+
+
+_ById = dict[tuple[str, str], list[Node]]
+"""By id and service, and by id and no service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +103,18 @@ def focused(tree: Tree, span_id: str) -> Node | None:
     raise FilterError(f"span_id: {wanted} is no span of this trace")
 
 
-def build(spans: Iterable[Span], lines: Iterable[Line]) -> Tree:
-    """Make the tree of a trace's spans and lines."""
+def build(spans: Iterable[Span], lines: Iterable[Line], *, stored: int = 0) -> Tree:
+    """Make the tree of a trace's spans and lines; *stored* spans it has, or fewer."""
     nodes = [
         Node(one.span_id, one, start_ns=one.start_ns, end_ns=one.end_ns)
         for one in sorted(spans, key=lambda one: (one.start_ns, -one.duration_ns))
     ]
-    by_id: dict[str, list[Node]] = {}
+    by_id: _ById = {}
     for node in nodes:
-        by_id.setdefault(node.span_id, []).append(node)
-    roots = _join(nodes, by_id)
+        assert node.span
+        for service in ("", node.span.service):
+            by_id.setdefault((node.span_id, service), []).append(node)
+    roots = _join(nodes, by_id, UNREAD if stored > len(nodes) else MISSING)
     ordered = sorted(lines, key=lambda one: one.position)
     loose = _place_lines(ordered, by_id)
     for node in reversed(list(walk(roots))):
@@ -130,7 +137,7 @@ def moment(line: Line) -> int:
     return nanoseconds(line.time, line.nanos)
 
 
-def _join(nodes: list[Node], by_id: dict[str, list[Node]]) -> list[Node]:
+def _join(nodes: list[Node], by_id: _ById, gone: str) -> list[Node]:
     """Put each node below its parent; return the roots."""
     roots: list[Node] = []
     for node in nodes:
@@ -139,11 +146,11 @@ def _join(nodes: list[Node], by_id: dict[str, list[Node]]) -> list[Node]:
         if wanted is None:
             roots.append(node)
             continue
-        if wanted not in by_id:
-            missing = Node(wanted, note=MISSING, start_ns=node.start_ns)
-            by_id[wanted] = [missing]
+        if (wanted, "") not in by_id:
+            missing = Node(wanted, note=gone, start_ns=node.start_ns)
+            by_id[wanted, ""] = [missing]
             roots.append(missing)
-        node.parent = _whose(by_id[wanted], node.span.service, node)
+        node.parent = _whose(by_id, wanted, node.span.service, node)
         if node.parent is None:  # its own parent
             node.note = CIRCLE
             roots.append(node)
@@ -160,18 +167,22 @@ def _join(nodes: list[Node], by_id: dict[str, list[Node]]) -> list[Node]:
     return roots
 
 
-def _whose(same: list[Node], service: str, child: Node | None = None) -> Node | None:
+def _whose(
+    by_id: _ById, span_id: str, service: str, child: Node | None = None
+) -> Node | None:
     """Of nodes with one id (client and server may share it) that of the service."""
-    others = [one for one in same if one is not child]
-    own = (one for one in others if one.span and one.span.service == service)
-    return next(own, others[0] if others else None)
+    for whose in (service, ""):
+        for node in by_id.get((span_id, whose), ()):
+            if node is not child:
+                return node
+    return None
 
 
-def _place_lines(lines: list[Line], by_id: dict[str, list[Node]]) -> list[Line]:
+def _place_lines(lines: list[Line], by_id: _ById) -> list[Line]:
     """Put lines below their spans; return those that have none here."""
     loose: list[Line] = []
     for line in lines:
-        node = _whose(by_id.get(line.span_id or "", []), line.service)
+        node = _whose(by_id, line.span_id or "", line.service)
         (node.lines if node else loose).append(line)
     return loose
 

@@ -16,7 +16,7 @@ from godot_otel.query.linked import MAX_LINKED, Linked
 from godot_otel.query.outline import Hidden, Row
 from godot_otel.query.skew import skews
 from godot_otel.query.span import KINDS, Span, milliseconds, named, took, written
-from godot_otel.query.tree import MISSING, Node, Tree, moment
+from godot_otel.query.tree import Node, Tree, moment
 
 _NAME_MAX = 80
 _PLAIN = ("UNSPECIFIED", "INTERNAL")  # kinds that are not worth a word
@@ -55,7 +55,7 @@ def _span(node: Node, first_ns: int, whole_ns: int, max_chars: int) -> Cells:
     offset, span = _offset(node.start_ns - first_ns), node.span
     if span is None:
         id_ = sanitize.shorten(sanitize.line(node.span_id), 16)
-        return Cells(offset, "", f"(span {id_} is {MISSING})")
+        return Cells(offset, "", f"(span {id_} is {node.note})")
     says = [name(span.service), name(span.name), *_kind(span)]
     if span.failed:
         why = sanitize.shorten(sanitize.line(reason(node)), max_chars)
@@ -65,12 +65,25 @@ def _span(node: Node, first_ns: int, whole_ns: int, max_chars: int) -> Cells:
         says.append(f"self {took(node.self_ns)} {share:.0%}")
     elif share >= _SLOW:
         says.append(f"{share:.0%}")
-    if node.note:
-        says.append(f"({node.note})")
+    notes = [node.note] if node.note else []
+    notes += _clock(span)
+    says += [f"({one})" for one in notes]
     if span.links:
         says.append(f"(links: {len(span.links)})")
     duration = took(span.duration_ns)
     return Cells(offset, duration, " ".join(says), span.span_id, span.failed, share)
+
+
+def _clock(span: Span) -> list[str]:
+    """What is odd about a span's times, which are then not stored as they came."""
+    said = []
+    start = span.attributes.get("span.original_time")
+    if isinstance(start, int):
+        said.append(f"by its clock it began at {written(start)}: shown when it came")
+    end = span.attributes.get("span.original_end_time")
+    if isinstance(end, int):
+        said.append(f"by its clock it ended at {written(end)}")
+    return said
 
 
 def _alike(nodes: list[Node], first_ns: int, whole_ns: int, max_chars: int) -> Cells:
@@ -159,8 +172,9 @@ def headlines(
             f" (span {broken.span_id}, {_offset(broken.start_ns - tree.first_ns)})"
         )
     said += _slowest(tree)
-    if tree.roots and all(node.span is None or node.note for node in tree.roots):
-        said.append(f"its root is {MISSING}")
+    gone = next((node.note for node in tree.roots if node.span is None), "")
+    if gone and all(node.span is None or node.note for node in tree.roots):
+        said.append(f"its root is {gone}")
     clocks = skews(tree.nodes())
     said += [sanitize.line(one) for one in clocks[:_CLOCKS]]
     if len(clocks) > _CLOCKS:

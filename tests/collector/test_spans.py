@@ -1,6 +1,7 @@
 """Spans: what came in by OTLP is stored, found and counted, each once."""
 
 import time
+import tracemalloc
 
 import psycopg
 import pytest
@@ -203,6 +204,21 @@ def test_a_span_with_an_unreadable_part_costs_itself():
 def test_bytes_that_are_no_protobuf_are_one_dead_letter():
     batch = decode(queue.Entry(queue.batch_id(), b"traces", 1, b"\xff\xff garbage"))
     assert [(d.ordinal, d.reason) for d in batch.dead] == [(-1, "no OTLP request")]
+
+
+def test_what_the_decoder_keeps_of_spans_is_bounded_in_bytes():
+    decoder = Decoder(retention_days=7)
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            long = f"{number} " + "x" * 100_000
+            given = entry([span(long, status=ERROR, message=long)]).fields()
+            pairs = dict(zip(given[::2], given[1::2], strict=True))
+            assert decoder.decode((STREAM_ID, pairs)).spans.ordinals == [0]
+            del given, pairs
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_names_with_ids_in_them_are_counted_as_one():

@@ -61,6 +61,7 @@ def test_run_variables_and_configure_give_the_same_spans(server, program, godot_
         ({"OTEL_TRACES_SAMPLER": "always_off"}, 0),
         ({"OTEL_SDK_DISABLED": "true"}, 0),
         ({"OTEL_LOGS_EXPORTER": "none"}, 2),
+        ({"OTEL_TRACES_EXPORTER": "", "OTEL_PYTHON_DISTRO": ""}, 2),
         ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1"}, 2),
     ],
     ids=str,

@@ -25,7 +25,7 @@ def run(store_dsn, tmp_path):
         "GODOT_DATA_DIR": str(tmp_path), "TERM": "xterm", "TZ": "UTC",
     }  # fmt: skip # the environment
 
-    def run(*arguments: str, terminal: bool = False) -> str:
+    def run(*arguments: str, terminal: bool = False, columns: int = 150) -> str:
         command = [sys.executable, "-m", "godot_otel", *arguments]
         if not terminal:
             done = subprocess.run(
@@ -35,7 +35,7 @@ def run(store_dsn, tmp_path):
             run.said = done.stderr
             return done.stdout
         main, end = pty.openpty()
-        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         subprocess.run(command, env=environ, stdout=end, check=True, timeout=30)
         shown = os.read(main, 65536).decode()
         os.close(end)
@@ -124,3 +124,12 @@ def test_a_long_name_takes_no_room_from_numbers_and_lines(lines, run):
         assert TRACE[:8] in shown
     shown = re.sub("\x1b[^m]*m", "", run("traces", terminal=True))
     assert re.search(" ms +0 +1 +1 +xxx", shown)  # spans, lines, errors
+
+
+def test_on_a_narrow_terminal_traces_have_their_texts_below(stored, run):
+    shown = run("traces", terminal=True, columns=80)
+    rows = re.sub("\x1b[^m]*m", "", shown).splitlines()
+    (at,) = (place for place, row in enumerate(rows) if row.startswith(TRACE[:8]))
+    assert rows[at + 1].split() == ["-", "(pay)"]
+    assert rows[at + 2].startswith("    pay: card 7")
+    assert all(len(row) <= 80 for row in rows)

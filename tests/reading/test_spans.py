@@ -105,7 +105,7 @@ async def test_a_trace_names_what_failed_and_has_its_lines_in_place(shop, made):
         "      shop.orders #N charging 27 euros",
         "      shop.orders #N PoolTimeout: no connection in 0.7 s PoolTimeout",
     ]
-    assert f'logger_get_trace(trace_id="bbbbbbbb", span_id="{"3" * 16}")' in text
+    assert f'logger_get_trace(trace_id="{BAD}", span_id="{"3" * 16}")' in text
     text = await ask(made, "logger_get_trace", trace_id=BAD, span_id="1" * 16)
     assert 'attributes: {"cart": 17, "plan": "pro"}' in text
     assert "spans 3 (3 shown)" in text
@@ -337,6 +337,19 @@ async def test_two_traces_are_compared(shop, made):
         said_ = await refusal(made, "logger_get_trace", trace_id=GOOD, compare_to=given)
         assert "compare_to: " in said_
         assert why in said_
+
+
+async def test_two_traces_are_said_to_fail_where_each_fails_alone(stored, made):
+    stored.add_spans(
+        Span("POST /pay", BAD, "1" * 16, at(9), 60, kind="server", status=2),
+        Span("POST /charge", BAD, "2" * 16, at(9, 5), 40, "1" * 16,
+             service="payments", kind="server"),
+    )  # fmt: skip # a refusal is no failure of a server
+    stored.add(Row("card declined", at(9, 20), service="payments", severity=17,
+                   trace_id=BAD, span_id="2" * 16))  # fmt: skip # one line
+    where = "fails in payments: POST /charge: card declined"
+    assert where in await ask(made, "logger_get_trace", trace_id=BAD)
+    assert where in await ask(made, "logger_get_trace", trace_id=BAD, compare_to=BAD)
 
 
 async def test_operations_are_counted_with_errors_and_percentiles(

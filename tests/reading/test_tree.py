@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -251,6 +252,58 @@ def test_a_chain_as_deep_as_a_trace_is_long_is_shown_as_far_as_it_fits():
     assert "... 2700 spans not shown, none failed" in text
 
 
+@pytest.mark.parametrize(
+    "spans",
+    [[span(n + 1, n or None, n, 5, "a s") for n in range(10_000)],
+     [span(7, 7, n, 1, f"a s{n}") for n in range(10_000)]],
+    ids=["a chain", "all of one id"],
+)  # fmt: skip # what takes longest
+def test_an_odd_trace_does_not_keep_others_waiting(spans):
+    stored = found(spans)
+    began = time.process_time()
+    text = tree_text(stored, span_id="", limit=200, max_chars=300)
+    answer = json.loads(tree_json(stored, span_id="", limit=200))
+    assert time.process_time() - began < 2
+    assert "spans 10000" in text
+    assert len(answer["spans"]) + answer["left_out"]["spans"] == 10_000
+
+
+def test_of_a_trace_that_was_not_read_whole_nothing_is_called_missing():
+    stored = found([span(2, 1, 4, 31, "a verify"), span(3, None, 0, 40, "a GET")])
+    stored = replace(stored, trace=replace(stored.trace, spans=12))
+    text = tree_text(stored, span_id="", limit=200, max_chars=300)
+    assert "spans 12 (2 shown, 10 left out)" in text
+    assert f"(span {1:016x} is not among those that were read)" in text
+    assert "expired" not in text
+    answer = json.loads(tree_json(stored, span_id="", limit=200))
+    assert answer["left_out"]["spans"] == 10
+
+
+def test_a_span_with_very_many_errors_leaves_room_for_the_others():
+    spans = [span(n, 1 if n > 1 else None, n, 500, f"a s{n}") for n in range(1, 9)]
+    lines = [line(2, 10 + n, f"a broken {n}", 17) for n in range(400)]
+    text = tree_text(found(spans, lines), span_id="", limit=100, max_chars=300)
+    assert "spans 8 (8 shown)  lines 400 (92 shown)" in text
+    assert "broken 0" in text
+
+
+def test_a_time_that_is_not_as_it_came_is_said():
+    stored = found([
+        span(1, None, 0, 2000, "a old", attributes={"span.original_time": 10**9}),
+        span(2, 1, 0, 0, "a back", attributes={"span.original_end_time": 2 * 10**9}),
+    ])  # fmt: skip # a span a line
+    text = tree_text(stored, span_id="", limit=200, max_chars=300)
+    assert "(by its clock it began at 1970-01-01T00:00:01.000000000Z: shown" in text
+    assert "a back (by its clock it ended at 1970-01-01T00:00:02.000000000Z)" in text
+
+
+def test_where_all_spans_are_a_circle_no_root_is_waited_for():
+    stored = found([span(1, 2, 0, 9, "a x"), span(2, 1, 1, 9, "a y")])
+    text = tree_text(stored, span_id="", limit=200, max_chars=300)
+    assert "(its parents are a circle)" in text
+    assert "yet to arrive" not in text
+
+
 def test_two_thousand_spans_are_rendered_within_a_tenth_of_a_second():
     stored = {name: one for name, one, _ in CASES}["cut"]
     took_s = []
@@ -310,3 +363,5 @@ def test_clocks_are_doubted_only_where_spans_cannot_be_so():
 def test_durations_are_short_and_clear():
     said = [took(ns) for ns in (0, 420_000, 31 * _MS, 2_100 * _MS, 192_000 * _MS)]
     assert said == ["0.00ms", "0.42ms", "31.0ms", "2.10s", "3m12s"]
+    hours = [took(hours * 3600e9) for hours in (1, 5 + 7 / 60, 220)]
+    assert hours == ["1h00m", "5h07m", "9d04h"]

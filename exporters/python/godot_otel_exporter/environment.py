@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 SELECTION = {"OTEL_PYTHON_DISTRO": "godot", "OTEL_PYTHON_CONFIGURATOR": "godot"}
 
 DEFAULTS = {
@@ -15,6 +18,13 @@ DEFAULTS = {
 
 SIGNALS = {"OTEL_LOGS_EXPORTER": "log records", "OTEL_TRACES_EXPORTER": "spans"}
 """The variable that says where each of our signals goes, and what it is called."""
+
+
+def default(values: Mapping[str, str]) -> None:
+    """Set the variables that are unset or empty, which is the same to OpenTelemetry."""
+    for name, value in values.items():
+        os.environ[name] = os.environ.get(name) or value
+
 
 SAID_NO_QUEUE = "_GODOT_OTEL_SAID_NO_QUEUE"
 """Set by ``godot-otel run`` after it has told the user that there is no queue."""

@@ -34,7 +34,7 @@ from godot_otel_exporter._compat import (
     span_processors_of,
 )
 from godot_otel_exporter.diagnostics import report_once
-from godot_otel_exporter.environment import DEFAULTS
+from godot_otel_exporter.environment import DEFAULTS, default
 
 # Loads redis, now, before the application runs: on the sender's thread the import would
 # hold up log calls for up to 0.1 s.
@@ -97,8 +97,7 @@ def set_up(**arguments: Any) -> None:
     with _lock:
         if _done:
             return
-        for name, default in DEFAULTS.items():
-            os.environ.setdefault(name, default)
+        default(DEFAULTS)
         if service.named() is None:
             # In the environment, because worker processes inherit it.
             os.environ[service.NAME] = service.name_of(sys.orig_argv)
