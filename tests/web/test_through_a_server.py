@@ -113,6 +113,7 @@ WITH_SPANS = [
     f"trace {TRACE} --compare {'5' * 32}", f"trace {TRACE} --compare 55555555 --json",
     f"trace {TRACE} --compare 9999999999", f"trace {TRACE} --span 7777777777777777",
     "traces", "traces --json", "traces --operation POST* --min-duration 100ms",
+    "traces --operation SELECT", "traces --operation nothing",
     "traces --errors --sort slowest", "stats --operations SINCE",
     "stats --operations --json --service pay SINCE", "stats --operations --service zzz",
     "stats --operations --search x",

@@ -17,7 +17,7 @@ from godot_otel.web.api.parameters import CURSOR, FILTERS, Parameter
 async def _traces(reader: query.Reader, _: Request, given: Given) -> Response:
     page = await query.traces(
         reader,
-        query.parse(**parameters.filters(given)),
+        query.parse(**parameters.filters(given), operation=given["operation"]),
         errors=given["errors"],
         sort=given["sort"],
         min_duration_ms=given["min_duration_ms"],
