@@ -5,7 +5,7 @@
 The store is built first (``big_store.py``). Then, while a collector stores 1,000
 records a second: 16 readers, each a process of its own, look up traces by id
 without a time window: first one of each partition, which a session of Postgres has to
-get to know, then for a while any, each five times a second. Then one reader asks for a
+get to know, then for a while any, each reader once a second, then five times. Then one reader asks for a
 word that 100 lines of the last day hold, the newest a moment ago, for the first time
 (after the system's cache of files was dropped, where root can; Postgres keeps its own)
 and again, beside a scan of the day's rows. Last, the day's partitions get the usual
@@ -40,7 +40,7 @@ from servers import Servers, servers
 
 from godot_otel import query, queue
 
-READERS, PAUSE_SECONDS = 16, 0.2
+READERS, PAUSES = 16, {"once a second": 1.0, "five times": 0.2}
 RATE = 1_000
 WORD = "zyzzyva"
 _ready: Any = None
@@ -81,11 +81,10 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
     )
     ingest.start()
     try:
-        first, took = look_ups(bench, dsn, seconds)
+        took = {name: spread(each) for name, each in look_ups(bench, dsn, seconds)}
         plant(bench, dsn)
         return {
-            "trace by id": spread(took),
-            "first of a partition": spread(first),
+            **took,
             "rare word, first": spread(asyncio.run(first_words(bench, dsn))),
             "rare word, again": spread(asyncio.run(words(bench, dsn, 20))),
             "scan of the day": spread(scans(dsn, 2)),
@@ -124,9 +123,7 @@ def one_of_each_hour(dsn: str) -> list[str]:
     return [trace_id.hex for (trace_id,) in rows]
 
 
-def look_ups(
-    bench: Servers, dsn: str, seconds: float
-) -> tuple[list[float], list[float]]:
+def look_ups(bench: Servers, dsn: str, seconds: float) -> list[tuple[str, list[float]]]:
     """Look up traces from many readers; what each took, the first ones apart.
 
     Each reader is a process, as agents and people are: within one, they would wait for
@@ -135,19 +132,18 @@ def look_ups(
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(READERS)
     every, ids = one_of_each_hour(dsn), traces(dsn)
-    first: list[float] = []
-    took: list[float] = []
     with ProcessPoolExecutor(READERS, context, _share, (ready,)) as readers:
         shares = [ids[number::READERS] for number in range(READERS)]
         asked = [
             readers.submit(look_up, dsn, bench.valkey.url, every, share, seconds)
             for share in shares
         ]
-        for one in asked:
-            found = one.result()
-            first += found[0]
-            took += found[1]
-    return first, took
+        found = [one.result() for one in asked]
+    names = ["first of a partition", *(f"by id, {pause}" for pause in PAUSES)]
+    return [
+        (name, [each for one in found for each in one[place]])
+        for place, name in enumerate(names)
+    ]
 
 
 def _share(ready: Any) -> None:
@@ -158,16 +154,16 @@ def _share(ready: Any) -> None:
 
 def look_up(
     dsn: str, url: str, every: list[str], ids: list[str], seconds: float
-) -> tuple[list[float], list[float]]:
+) -> list[list[float]]:
     """Be one reader; milliseconds, once for *every*, then for any of *ids*."""
     return asyncio.run(_look_up(dsn, url, every, cycle(ids), seconds))
 
 
 async def _look_up(
     dsn: str, url: str, every: list[str], ids: Iterator[str], seconds: float
-) -> tuple[list[float], list[float]]:
+) -> list[list[float]]:
     first: list[float] = []
-    took: list[float] = []
+    found = [first]
     async with query.Reader(dsn, url) as reader:
 
         async def ask(trace_id: str) -> float:
@@ -179,13 +175,16 @@ async def _look_up(
         await asyncio.to_thread(_ready.wait)
         for trace_id in random.sample(every, len(every)):
             first.append(await ask(trace_id))
-            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS / 2))
-        await asyncio.to_thread(_ready.wait)
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
-            took.append(await ask(next(ids)))
-    return first, took
+            await asyncio.sleep(random.uniform(0, 0.1))
+        for pause in PAUSES.values():
+            took: list[float] = []
+            await asyncio.to_thread(_ready.wait)
+            ends = time.monotonic() + seconds
+            while time.monotonic() < ends:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+                took.append(await ask(next(ids)))
+            found.append(took)
+    return found
 
 
 def plant(bench: Servers, dsn: str) -> None:
