@@ -3,13 +3,14 @@
     python benchmarks/lookup.py [--rows 10000000] [--hours 168] [--seconds 30] [--json]
 
 The store is built first (``big_store.py``). Then, while a collector stores 1,000
-records a second: 16 readers, each a process of its own, look up traces by id
-without a time window: first one of each partition, which a session of Postgres has to
-get to know, then for a while any, each reader once a second, then five times. Then one reader asks for a
-word that 100 lines of the last day hold, the newest a moment ago, for the first time
-(after the system's cache of files was dropped, where root can; Postgres keeps its own)
-and again, beside a scan of the day's rows. Last, the day's partitions get the usual
-index over words (GIN, ``to_tsvector('simple', body)``), and the word is asked by it.
+records a second: 16 readers, each a process of its own, look up traces by id without a
+time window: first one of each partition, which a session of Postgres has to get to
+know, then for a while any, each reader once a second, then five times. Then one reader
+asks for a word that 100 lines of the last day hold, the newest a moment ago, for the
+first time (after the system's cache of files was dropped, where root can; Postgres
+keeps its own) and again, beside a scan of the day's rows. Last, the day's partitions
+get the usual index over words (GIN, ``to_tsvector('simple', body)``), and the word is
+asked by it.
 """
 
 from __future__ import annotations
