@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -61,8 +62,11 @@ def eventually(holds, seconds: float = 10) -> None:
 
 
 def waiting(exporter) -> list:
-    files = sorted(exporter._sender.spool.folder.glob("*.batch"))
-    return [batch_file.unpack(file.read_bytes()) for file in files]
+    entries = []
+    for file in sorted(exporter._sender.spool.folder.glob("*.batch")):
+        with contextlib.suppress(FileNotFoundError):  # sent meanwhile
+            entries.append(batch_file.unpack(file.read_bytes()))
+    return entries
 
 
 @pytest.fixture
