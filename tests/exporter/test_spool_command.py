@@ -29,6 +29,7 @@ def put(folder):
     def put(count: int, service: str = "shop", records: int = 500) -> list[bytes]:
         source = json.dumps({"service": service}).encode()
         ids = []
+        time.sleep(0.002)  # those of one millisecond have no order
         for number in range(count):
             now_ms = int((time.time() - 60 * (count - number)) * 1000)
             one = Entry(batch_id(now_ms), b"logs", records, bytes(2000), b"", source)

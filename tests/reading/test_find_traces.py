@@ -172,9 +172,10 @@ async def test_a_search_that_runs_out_of_time_goes_on_and_shows_none_twice(
 async def test_an_index_row_of_before_the_window_still_lengthens_its_trace(
     lines, reader, store_dsn
 ):
-    one = trace_id(1)
-    lines.add(Row("a", at(70), trace_id=one), Row("b", at(50), trace_id=one))
-    lines.add(Row("c", at(40), trace_id=trace_id(2)))
+    one, now = trace_id(1), datetime.now(UTC)
+    before, within = now - timedelta(minutes=70), now - timedelta(minutes=50)
+    lines.add(Row("a", before, trace_id=one), Row("b", within, trace_id=one))
+    lines.add(Row("c", within, trace_id=trace_id(2)))
     filters = query.parse()
     found = await query.traces(reader, filters, sort="slowest", min_duration_ms=1)
     assert [(each.id, each.duration) for each in found.traces] == [
