@@ -34,7 +34,7 @@ class Pace:
 
     def __init__(self, *, longest: float = _LONGEST) -> None:
         """*longest* is in seconds: Postgres stops a statement that takes longer."""
-        self._width = _FIRST_WIDTH
+        self._width, self._widest = _FIRST_WIDTH, _WIDEST
         self._longest = longest
 
     async def read(
@@ -80,16 +80,17 @@ class Pace:
 
     def _learn(self, took: float) -> None:
         if took < _MOMENT / 2:
-            self._width = min(self._width * 4, _WIDEST)
+            self._width = min(self._width * 4, self._widest)
         elif took < _MOMENT:
-            self._width = min(self._width * 2, _WIDEST)
+            self._width = min(self._width * 2, self._widest)
         elif took > _MOMENT * 2:
             self._width = max(self._width / 4, _NARROWEST)
 
     def _narrow(self) -> bool:
         """Ask for less, or wait longer for the least; say whether that may help."""
         if self._width > _NARROWEST:
-            self._width = max(self._width / 16, _NARROWEST)
+            # What takes so long is near: wider ones would only meet it again.
+            self._width = self._widest = max(self._width / 16, _NARROWEST)
             return True
         self._longest *= 2
         return self._longest <= _TOO_LONG
