@@ -52,13 +52,15 @@ class Closing:
         for since, until in _minutes(lower, upper):
             async with breathe():
                 values: dict[str, Any] = {"since": since, "until": until}
-                await _compact(connection, "compact_counts", values)
-                await _compact(connection, "compact_operations", values)
+                await _run(connection, "compact_counts", values)
+                await _run(connection, "compact_operations", values)
         for from_id, to_id in _ids():
             async with breathe():
                 values = {"from_id": from_id, "to_id": to_id}
                 values |= {"lower": lower, "upper": upper}
-                await _compact(connection, "compact_traces", values)
+                await _run(connection, "compact_traces", values)
+        # Collectors of the release before note no hours of what comes late to them.
+        await _run(connection, "late_hours", {"since": lower, "until": upper})
         names = [name, *await _beside(connection, lower, upper)]
         for one in names:
             await _vacuum(connection, one)
@@ -80,9 +82,7 @@ def _ids() -> Iterator[tuple[UUID, UUID]]:
         yield UUID(int=start), UUID(int=start + width - 1)
 
 
-async def _compact(
-    connection: store.Connection, name: str, values: dict[str, Any]
-) -> None:
+async def _run(connection: store.Connection, name: str, values: dict[str, Any]) -> None:
     # Never prepared: a generic plan would lock every partition before it pruned them.
     await connection.execute(cast(Any, sql.query(name)), values, prepare=False)
 

@@ -18,10 +18,6 @@ from godot_otel.query.reader import fetch
 from godot_otel.query.slices import MICROSECOND, Slice
 
 SLICE_ROWS = 20_000
-_LATE = """
-INSERT INTO late_hours
-SELECT generate_series(date_trunc('hour', %s, 'UTC'), %s - interval '1 us', '1 hour')
-"""
 
 
 async def edge(
@@ -79,7 +75,8 @@ async def lines(
     if traces:
         await _index(connection, choice, piece, traces)
     if found:  # counted by hour before they went
-        await connection.execute(_LATE, [piece.lower, piece.upper])
+        hours = {"since": piece.lower, "until": piece.upper}
+        await fetch(connection, sql.query("late_hours"), hours)
     if choice.everything:
         await _filters(connection, "word_filters", piece)
     return [(service, number, lines) for service, number, lines, _ in found]

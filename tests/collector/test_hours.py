@@ -13,6 +13,7 @@ from fix_processes import count
 from godot_otel import clear, query, store
 from godot_otel.clear import Choice
 from godot_otel.query.counts import count as counted
+from godot_otel_collector.closing import Closing
 from godot_otel_collector.hours import Hours
 from godot_otel_collector.retention import Retention
 
@@ -110,6 +111,21 @@ async def test_what_comes_late_is_counted_at_once_and_anew(store_dsn, owner):
     await Hours().run(owner)
     await check(store_dsn)
     assert not noted(store_dsn)
+
+
+async def test_what_a_collector_did_not_note_is_counted_once_it_is_closed(
+    store_dsn, owner
+):
+    lines = Lines(store_dsn)
+    lines.add(*some(100))
+    await Closing().run(owner)
+    await Hours().run(owner)
+    lines.add(Row("of a release that knows no notes", hour(6)))
+    run(store_dsn, "DELETE FROM late_hours")
+    run(store_dsn, "UPDATE partitions SET closed_at = NULL")  # as rows after it do
+    await Closing().run(owner)
+    await Hours().run(owner)
+    await check(store_dsn)
 
 
 async def test_rows_that_are_committed_while_an_hour_is_counted_are_not_lost(
