@@ -82,7 +82,7 @@ class Sharing:
             names,
             packed(logger.encode()),
             self.templates.of(service, logger),
-            self.operations.of(service, names),
+            self.operations.of(names),
         )
 
 
