@@ -6,7 +6,7 @@ malformed ids), what cannot becomes a dead letter with its reason.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -24,7 +24,7 @@ from godot_otel_collector.wire import Group, Record, Scope
 class _Records(Protocol):
     """Makes the rows of one signal."""
 
-    def begin(self, batch: Batch) -> Group:
+    def begin(self, batch: Batch) -> Any:
         """Parse the payload into a request; forget what is left of the last one."""
 
     def add(self, batch: Batch, shared: Shared, record: Record, ordinal: int) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 from godot_otel import queue
 from godot_otel_collector.batch import Batch, DeadLetter
-from godot_otel_collector.catalog import HOUR, LEDGER_DAYS, Calendar
+from godot_otel_collector.catalog import DAY, HOUR, LEDGER_DAYS, Calendar
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import Group, prepare
-from godot_otel_collector.sharing import DAY
 
 
 @dataclass(slots=True)
