@@ -21,8 +21,8 @@ from godot_otel_exporter import capture, record, wire
 from godot_otel_exporter._compat import LoggerProvider, limits_of
 from godot_otel_exporter.capture import SITE, Captured
 from godot_otel_exporter.pace import give_way
-from godot_otel_exporter.pairs import SHORT, Pairs
-from godot_otel_exporter.values import clean, fill_pairs
+from godot_otel_exporter.pairs import Pairs
+from godot_otel_exporter.values import SHORT, clean, fill_pairs
 
 _CACHE_MAX = 4096
 _SITE_ATTRIBUTES = 6
