@@ -14,7 +14,7 @@ from godot_otel import queue
 from godot_otel.errors import PermanentError
 from godot_otel_collector import entry, salvage
 from godot_otel_collector.attributes import Attributes
-from godot_otel_collector.batch import LOGS, TRACES, Batch, DeadLetter
+from godot_otel_collector.batch import LOGS, TRACES, WHOLE, Batch, DeadLetter
 from godot_otel_collector.log_records import LogRecords
 from godot_otel_collector.sharing import Shared, Sharing
 from godot_otel_collector.span_records import SpanRecords
@@ -79,10 +79,10 @@ class Decoder:
                 for scope in group.scopes:
                     ordinal = self._scope(records, batch, group, scope, ordinal)
         except DecodeError:
-            batch.dead = [DeadLetter(-1, "no OTLP request", batch.payload)]
+            batch.dead = [DeadLetter(WHOLE, "no OTLP request", batch.payload)]
         if not ordinal and batch.records and not batch.dead:
             # Bytes of anything may parse as a message of fields that nobody knows.
-            batch.dead = [DeadLetter(-1, "no records in the request", batch.payload)]
+            batch.dead = [DeadLetter(WHOLE, "no records in the request", batch.payload)]
         records.finish(batch)
 
     def _scope(
