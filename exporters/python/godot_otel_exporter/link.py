@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -45,7 +44,7 @@ class _Farewell(Flush):
 class Link:
     """The thread of one destination; it starts when it is needed."""
 
-    def __init__(self, sender: Sender, destination: Any) -> None:
+    def __init__(self, sender: Sender, destination: object) -> None:
         self.sender = sender
         self.destination = destination
         self.signals: set[str] = set()
