@@ -26,6 +26,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -48,39 +50,57 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=60_000)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    with queue_server() as (folder, server):
+        report(options, folder, server)
+
+
+@contextmanager
+def queue_server() -> Iterator[tuple[Path, Valkey]]:
+    """A queue of its own, in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="godot-bench-") as folder:
         server = Valkey(Path(folder) / "valkey", settings={"appendfsync": "no"})
         server.start()
         try:
-            report(options, Path(folder), server)
+            yield Path(folder), server
         finally:
             server.stop()
 
 
 def report(options: argparse.Namespace, folder: Path, server: Valkey) -> None:
-    """Print the table of all cases."""
-    print(f"us a call or record beyond plain logging; medians of {options.runs} runs")
-    print(f"{'':<25}{'plain':>7}{'stock':>8}{'ours':>8}{'ratio':>7}"
-          f"{'stock':>9}{'ours':>8}{'ratio':>7}")  # fmt: skip # a table's head
-    print(f"{'':<25}{'call':>7}{'call':>8}{'call':>8}{'':>7}{'cpu':>9}{'cpu':>8}")
-    for name, case in CASES.items():
+    """Print the table of all cases, and what the encoders take."""
+
+    def measure(way: str, case: dict[str, object]) -> dict[str, float]:
         records = options.records // (20 if case.get("exceptions") else 1)
-        runs = [
-            {way: run(way, case, records, folder, server) for way in WAYS}
-            for _ in range(options.runs)
-        ]  # fmt: skip # one case, in turn
-        scale(runs)
+        return run(way, case, records, folder, server)
+
+    table("a call or record beyond plain logging", CASES, options.runs, measure)
+    print()
+    encoders(options.runs, folder, server)
+
+
+def table(
+    what: str,
+    cases: dict[str, dict[str, object]],
+    runs: int,
+    measure: Callable[[str, dict[str, object]], dict[str, float]],
+) -> None:
+    """Print a row for each case; *measure* runs it one way."""
+    print(f"us {what}; medians of {runs} runs")
+    print(f"{'':<27}{'plain':>7}{'stock':>8}{'ours':>8}{'ratio':>7}"
+          f"{'stock':>9}{'ours':>8}{'ratio':>7}")  # fmt: skip # a table's head
+    print(f"{'':<27}{'call':>7}{'call':>8}{'call':>8}{'':>7}{'cpu':>9}{'cpu':>8}")
+    for name, case in cases.items():
+        found = [{way: measure(way, case) for way in WAYS} for _ in range(runs)]
+        scale(found)
         plain, stock, ours = (
-            {key: statistics.median(r[way][key] for r in runs) for key in FIGURES}
+            {key: statistics.median(r[way][key] for r in found) for key in FIGURES}
             for way in WAYS
         )
         call = stock["call"] - plain["call"], ours["call"] - plain["call"]
         cpu = stock["cpu"] - plain["cpu"], ours["cpu"] - plain["cpu"]
-        print(f"{name:<25}{plain['call']:7.1f}{call[0]:8.1f}{call[1]:8.1f}"
+        print(f"{name:<27}{plain['call']:7.1f}{call[0]:8.1f}{call[1]:8.1f}"
               f"{call[1] / call[0]:7.2f}{cpu[0]:9.1f}{cpu[1]:8.1f}"
               f"{cpu[1] / cpu[0]:7.2f}", flush=True)  # fmt: skip # a row
-    print()
-    encoders(options.runs, folder, server)
 
 
 def scale(runs: list[dict[str, dict[str, float]]]) -> None:

@@ -30,22 +30,29 @@ def main() -> None:
         return
     call = failing(logger) if case.get("exceptions") else plain(logger, extra)
     time.sleep(0.5)
-    bursts = BURST // (10 if case.get("exceptions") else 1)
+    burst = BURST // (10 if case.get("exceptions") else 1)
+    print(json.dumps(measure(call, flush, records, case["threads"], burst)))
+
+
+def measure(
+    call: Callable, flush: Callable, calls: int, threads: int, burst: int = BURST
+) -> dict[str, float]:
+    """What one of *calls* costs its thread and the process, in microseconds."""
     took, pace = [], []
     for _ in range(BURSTS):
         pace.append(same_work())
         began = time.thread_time()
-        for number in range(bursts):
+        for number in range(burst):
             call(number)
-        took.append((time.thread_time() - began) / bursts)
+        took.append((time.thread_time() - began) / burst)
         flush()  # nothing works beside the next burst
     before = time.process_time()
-    spread(call, records, case["threads"])
+    spread(call, calls, threads)
     flush()
-    cpu = (time.process_time() - before) / records
+    cpu = (time.process_time() - before) / calls
     figures = {"call": statistics.median(took), "cpu": cpu}
     microseconds = {name: seconds * 1e6 for name, seconds in figures.items()}
-    print(json.dumps({**microseconds, "pace": statistics.median(pace)}))
+    return {**microseconds, "pace": statistics.median(pace)}
 
 
 def same_work() -> float:

@@ -6,16 +6,14 @@ python span_emitter.py plain|stock|ours CASE SPANS
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
 
-from emitter import same_work, spread
+from emitter import measure
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-BURST, BURSTS = 200, 40
 VALUES = {
     "http.request.method": "POST", "url.path": "/checkout/81723", "url.scheme": "http",
     "http.response.status_code": 200, "server.address": "127.0.0.1",
@@ -31,21 +29,7 @@ def main() -> None:
     flush = WAYS[way]()
     call = failing(case) if case.get("exceptions") else plain(case)
     time.sleep(0.5)
-    took, pace = [], []
-    for _ in range(BURSTS):
-        pace.append(same_work())
-        began = time.thread_time()
-        for number in range(BURST):
-            call(number)
-        took.append((time.thread_time() - began) / BURST)
-        flush()  # nothing works beside the next burst
-    before = time.process_time()
-    spread(call, spans, case["threads"])
-    flush()
-    cpu = (time.process_time() - before) / spans
-    figures = {"call": statistics.median(took), "cpu": cpu}
-    microseconds = {name: seconds * 1e6 for name, seconds in figures.items()}
-    print(json.dumps({**microseconds, "pace": statistics.median(pace)}))
+    print(json.dumps(measure(call, flush, spans, case["threads"])))
 
 
 def plain(case: dict) -> Callable:

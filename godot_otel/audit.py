@@ -24,6 +24,8 @@ _TIMEOUT = 2.0  # seconds; nobody's call waits longer for a store that is away
 _MAX_TEXT = 200  # characters of one value
 _MAX_VALUES = 20
 
+Outcome = Literal["begun", "done", "failed", "refused"]
+
 
 @dataclass(frozen=True, slots=True)
 class Deed:
@@ -31,7 +33,7 @@ class Deed:
 
     caller: str
     action: str
-    outcome: Literal["begun", "done", "failed", "refused"]
+    outcome: Outcome
     arguments: Mapping[str, Any]
     detail: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,6 +9,9 @@ from typing import Any, Self
 LOGS, TRACES = "logs", "traces"
 """The signals; their names are those of the wire contract."""
 
+WHOLE = -1
+"""The ordinal of a dead letter that is a whole batch."""
+
 Origin = tuple[str, str]
 """Service and environment of a row."""
 
@@ -94,7 +97,7 @@ class SpanRows(_Columns):
 
 @dataclass(slots=True)
 class DeadLetter:
-    """A record that cannot be stored; ordinal -1 is the batch as a whole."""
+    """A record that cannot be stored; or a batch as a whole."""
 
     ordinal: int
     reason: str

@@ -59,8 +59,7 @@ class Calendar:
 
     def covers(self, moment: int) -> bool:
         """Say whether a partition for *moment* exists."""
-        at = bisect.bisect_right(self._lowers, moment) - 1
-        return at >= 0 and moment < self._uppers[at]
+        return self.bounds(moment) is not None
 
     def lower(self, moment: int) -> int:
         """The lower bound of the partition that holds *moment*.
@@ -68,16 +67,14 @@ class Calendar:
         Without one, its hour: bounds are whole hours, so whichever partition will be
         made has room for all of it.
         """
-        at = bisect.bisect_right(self._lowers, moment) - 1
-        if at < 0 or moment >= self._uppers[at]:
-            return moment // HOUR * HOUR
-        return self._lowers[at]
+        found = self.bounds(moment)
+        return found[0] if found else moment // HOUR * HOUR
 
     def bounds(self, moment: int) -> tuple[int, int] | None:
         """The bounds of the partition that holds *moment*, where there is one."""
-        if not self.covers(moment):
-            return None
         at = bisect.bisect_right(self._lowers, moment) - 1
+        if at < 0 or moment >= self._uppers[at]:
+            return None
         return self._lowers[at], self._uppers[at]
 
     def gap(self, moment: int, width: int) -> tuple[int, int]:

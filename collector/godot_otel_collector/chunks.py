@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from godot_otel import words
 from godot_otel_collector.batch import Rows, SpanRows
+from godot_otel_collector.catalog import HOUR
 from godot_otel_collector.packing import EPOCH
 
 CHUNK = 1024
@@ -78,3 +79,12 @@ def chunks(rows: Rows | SpanRows, ordinal: int) -> Iterator[Chunk]:
         bits, data = words.word_filter(found)
         packed = Packed(rows.packed[start:end])
         yield Chunk(ordinal + start, packed, min(times), max(times), bits, data)
+
+
+def hours(given: Iterable[Chunk]) -> set[int]:
+    """The hours that chunks reach over, in microseconds."""
+    return {
+        hour
+        for chunk in given
+        for hour in range(chunk.first // HOUR * HOUR, chunk.last + 1, HOUR)
+    }

@@ -12,7 +12,7 @@ from godot_otel import fault, store
 from godot_otel_collector import log_records, span_records
 from godot_otel_collector.batch import Batch, Rows, SpanRows
 from godot_otel_collector.catalog import HOUR
-from godot_otel_collector.chunks import Chunk, Packed
+from godot_otel_collector.chunks import Chunk, Packed, hours
 from godot_otel_collector.group import Group
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -55,7 +55,7 @@ async def copy_group(connection: store.Connection, group: Group, seq: int) -> No
         await _copy(connection, "logs", log_records.COLUMNS, rows(lines))
         await _copy(connection, "word_filters", _FILTER_COLUMNS, filters(lines))
         await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
-        await _note_late(connection, group.hours())
+        await _note_late(connection, hours(lines))
     if spans := group.spans:
         await _copy(connection, "spans", span_records.COLUMNS, rows(spans))
         await _copy(connection, "span_filters", _FILTER_COLUMNS, filters(spans))
@@ -66,7 +66,7 @@ async def copy_group(connection: store.Connection, group: Group, seq: int) -> No
 
 
 async def _note_late(connection: store.Connection, hours: Iterable[int]) -> None:
-    """Say which hours were over when rows came: they may have been counted already.
+    """Say which hours were over when lines came: they may have been counted already.
 
     Hours are counted half an hour after their end, so clocks may differ by less.
     """

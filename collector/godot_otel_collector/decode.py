@@ -6,7 +6,7 @@ malformed ids), what cannot becomes a dead letter with its reason.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -14,7 +14,7 @@ from godot_otel import queue
 from godot_otel.errors import PermanentError
 from godot_otel_collector import entry, salvage
 from godot_otel_collector.attributes import Attributes
-from godot_otel_collector.batch import LOGS, TRACES, Batch, DeadLetter
+from godot_otel_collector.batch import LOGS, TRACES, WHOLE, Batch, DeadLetter
 from godot_otel_collector.log_records import LogRecords
 from godot_otel_collector.sharing import Shared, Sharing
 from godot_otel_collector.span_records import SpanRecords
@@ -24,7 +24,7 @@ from godot_otel_collector.wire import Group, Record, Scope
 class _Records(Protocol):
     """Makes the rows of one signal."""
 
-    def begin(self, batch: Batch) -> Group:
+    def begin(self, batch: Batch) -> Any:
         """Parse the payload into a request; forget what is left of the last one."""
 
     def add(self, batch: Batch, shared: Shared, record: Record, ordinal: int) -> None:
@@ -79,10 +79,10 @@ class Decoder:
                 for scope in group.scopes:
                     ordinal = self._scope(records, batch, group, scope, ordinal)
         except DecodeError:
-            batch.dead = [DeadLetter(-1, "no OTLP request", batch.payload)]
+            batch.dead = [DeadLetter(WHOLE, "no OTLP request", batch.payload)]
         if not ordinal and batch.records and not batch.dead:
             # Bytes of anything may parse as a message of fields that nobody knows.
-            batch.dead = [DeadLetter(-1, "no records in the request", batch.payload)]
+            batch.dead = [DeadLetter(WHOLE, "no records in the request", batch.payload)]
         records.finish(batch)
 
     def _scope(

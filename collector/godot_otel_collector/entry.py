@@ -10,7 +10,7 @@ import orjson
 
 from godot_otel import queue
 from godot_otel.errors import GodotError, PermanentError
-from godot_otel_collector.batch import LOGS, TRACES, Batch, DeadLetter
+from godot_otel_collector.batch import LOGS, TRACES, WHOLE, Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
 from godot_otel_collector.values import clean
 
@@ -53,16 +53,16 @@ def envelope(delivery: queue.Delivered) -> Batch:
     kind = "unknown" if reason else _SIGNALS[signal]
     batch = Batch(stream_id, len(raw), records, identity.bytes, home, kind, {}, raw)
     if reason:
-        batch.dead = [DeadLetter(-1, reason, whole)]
+        batch.dead = [DeadLetter(WHOLE, reason, whole)]
         return batch
     batch.source = _source(fields.get(b"source", b""))
     if said := fields.get(b"dead"):
-        batch.dead = [DeadLetter(-1, clean(said[:1024]).decode(), raw)]
+        batch.dead = [DeadLetter(WHOLE, clean(said[:1024]).decode(), raw)]
         return batch
     try:
         batch.payload = _unpacked(raw, encoding)
     except PermanentError as error:
-        batch.dead.append(DeadLetter(-1, str(error), raw))
+        batch.dead.append(DeadLetter(WHOLE, str(error), raw))
     return batch
 
 

@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from godot_otel_collector import rollups
 from godot_otel_collector.batch import Batch, Origin, Rows, SpanRows
-from godot_otel_collector.catalog import HOUR, Calendar
-from godot_otel_collector.chunks import Chunk, chunks
+from godot_otel_collector.catalog import Calendar
+from godot_otel_collector.chunks import Chunk, chunks, hours
 
 _AnyRows = TypeVar("_AnyRows", Rows, SpanRows)
 
@@ -38,11 +38,7 @@ class Group:
 
     def hours(self) -> set[int]:
         """The hours whose partitions the rows need, in microseconds."""
-        return {
-            hour
-            for chunk in (*self.chunks, *self.spans)
-            for hour in range(chunk.first // HOUR * HOUR, chunk.last + 1, HOUR)
-        }
+        return hours((*self.chunks, *self.spans))
 
 
 def prepare(batches: list[Batch], calendar: Calendar) -> Group:

@@ -15,8 +15,6 @@ from google.protobuf.message import DecodeError
 from godot_otel_collector import letter_records
 from godot_otel_collector.wire import Group, Record, Scope
 
-WHOLE = -1
-"""The ordinal of a letter that is a whole batch."""
 FOREIGN = "unknown"
 """The signal of what was no entry of the contract."""
 _GZIP = b"\x1f\x8b"  # an OTLP request cannot begin with these: no such field exists

@@ -41,17 +41,16 @@ class Operations:
         self._new: dict[str, int] = {}
         self._hour = 0
 
-    def of(self, service: str, names: bytes) -> _Known:
-        """What ``find`` has found for one service, by name and kind.
+    def of(self, names: bytes) -> _Known:
+        """What ``find`` has found for *names*, by name and kind.
 
         To be asked for anew with each batch: it is bounded, and ends with the hour.
         """
         hour = int(time.time() // 3600)
-        if hour != self._hour:  # what was refused in the last one may come in now
+        over = hour != self._hour
+        if over:  # what was refused in the last one may come in now
             self._hour, self._new = hour, {}
-            self._of.clear()
-            self._size = 0
-        elif self._size >= _CACHED or len(self._of) >= _CACHED:
+        if over or self._size >= _CACHED or len(self._of) >= _CACHED:
             self._of.clear()
             self._size = 0
         return self._of.setdefault(names, {})
@@ -74,7 +73,7 @@ class Operations:
         key = SHORT.pack(2, kind) + names + packed(counted)
         found = Operation(text, packed(text), key)
         if len(name) <= most_bytes:  # else a batch's worth of bytes could stay here
-            self.of(service, names)[name, kind] = found
+            self.of(names)[name, kind] = found
             self._size += 1
         return found
 

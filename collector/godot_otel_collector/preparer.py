@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from godot_otel import queue
-from godot_otel_collector.batch import Batch, DeadLetter
-from godot_otel_collector.catalog import HOUR, LEDGER_DAYS, Calendar
+from godot_otel_collector.batch import WHOLE, Batch, DeadLetter
+from godot_otel_collector.catalog import DAY, HOUR, LEDGER_DAYS, Calendar
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import UnknownContractError
 from godot_otel_collector.group import Group, prepare
-from godot_otel_collector.sharing import DAY
 
 
 @dataclass(slots=True)
@@ -94,4 +93,4 @@ def check_ledger_range(batch: Batch) -> None:
         batch.outside = True
         batch.clear_rows()
         # One without a payload brought counters alone: there is nothing to set aside.
-        batch.dead = [DeadLetter(-1, reason, batch.payload)] if batch.payload else []
+        batch.dead = [DeadLetter(WHOLE, reason, batch.payload)] if batch.payload else []

@@ -8,12 +8,11 @@ from typing import Any
 from godot_otel import queue
 from godot_otel_collector import dictionaries
 from godot_otel_collector.batch import Batch, Origin
+from godot_otel_collector.catalog import DAY
 from godot_otel_collector.operations import Operation, Operations
 from godot_otel_collector.packing import packed
 from godot_otel_collector.templates import Templates
 from godot_otel_collector.wire import Group, Scope
-
-DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ class Sharing:
             names,
             packed(logger.encode()),
             self.templates.of(service, logger),
-            self.operations.of(service, names),
+            self.operations.of(names),
         )
 
 

@@ -20,7 +20,7 @@ import psycopg
 from godot_otel import fault, sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel_collector import salvage
-from godot_otel_collector.batch import Batch, DeadLetter
+from godot_otel_collector.batch import WHOLE, Batch, DeadLetter
 from godot_otel_collector.copying import copy_group, family, refused
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import progress
@@ -225,7 +225,7 @@ class Writer:
             return [await self._prepared(half) for half in halves]
         for batch in group.batches:
             if whole:
-                batch.dead = [DeadLetter(-1, reason, batch.payload)]
+                batch.dead = [DeadLetter(WHOLE, reason, batch.payload)]
                 batch.clear_rows()
                 batch.source = {}
                 batch.resources, batch.scopes, batch.templates = {}, {}, {}

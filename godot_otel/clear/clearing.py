@@ -54,7 +54,7 @@ async def clear(
     cleared = Cleared()
     await _audit(connection, choice, caller, "begun")
     await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-    outcome = "failed"
+    outcome: audit.Outcome = "failed"
     try:
         for piece in await slices(connection, "logs", None, choice.before):
             cleared.finished = await _partition(
@@ -166,13 +166,16 @@ async def _audit(
     connection: store.Connection,
     choice: Choice,
     caller: str,
-    outcome: Any,
+    outcome: audit.Outcome,
     cleared: Cleared | None = None,
 ) -> None:
     detail: dict[str, Any] = {}
     if cleared is not None:
-        detail = {"lines": cleared.counts.lines, "finished": cleared.finished}
-        detail["spans"] = cleared.counts.spans
-        detail["levels"] = cleared.counts.levels
+        detail = {
+            "lines": cleared.counts.lines,
+            "spans": cleared.counts.spans,
+            "levels": cleared.counts.levels,
+            "finished": cleared.finished,
+        }
     deed = audit.Deed(caller, "clear", outcome, choice.as_json(), detail)
     await audit.enter(connection, deed)

@@ -14,7 +14,8 @@ from godot_otel.query import age
 from godot_otel.query.sanitize import block, shorten
 from godot_otel.query.sanitize import line as plain
 from godot_otel.query.sanitize import value as cleaned
-from godot_otel_collector.letter import FOREIGN, WHOLE, Letter
+from godot_otel_collector.batch import WHOLE
+from godot_otel_collector.letter import FOREIGN, Letter
 
 _MOST_RECORDS = 5
 _MOST_CHARACTERS = 8000

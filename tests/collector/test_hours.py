@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from fix_lines import HOUR, Lines, Row
+from fix_otlp_spans import entry, span
 from fix_partitions import ago, collecting, late, run, until
 from fix_processes import count
 
@@ -147,15 +148,17 @@ async def test_rows_that_are_committed_while_an_hour_is_counted_are_not_lost(
 async def test_a_collector_notes_the_hours_of_what_comes_late(
     redis_url, store_dsn, owner, producer
 ):
+    producer.admit(late("late", hours=30))
+    producer.admit(late("now", hours=0))
+    span_time = int(ago(hours=20).timestamp() * 1e9)
+    producer.admit(entry([span(time_ns=span_time)]))
     async with collecting(redis_url, store_dsn):
-        producer.admit(late("late", hours=30))
-        producer.admit(late("now", hours=0))
         await until(lambda: count(store_dsn) == 4)
     then = hour(30)
     notes = {row[0] for row in run(store_dsn, "SELECT hour FROM late_hours")}
     counted_since = {row[0] for row in run(store_dsn, "SELECT hour FROM counted_hours")}
     assert notes | counted_since >= {then}
-    assert hour(0) not in notes
+    assert notes.isdisjoint({hour(0), hour(20)})  # spans are not counted by hour
     await check(store_dsn)
 
 

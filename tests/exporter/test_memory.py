@@ -9,7 +9,7 @@ import pytest
 
 from godot_otel_exporter import memory
 from godot_otel_exporter.capture import capture
-from godot_otel_exporter.memory import Flush, Memory, weight_of
+from godot_otel_exporter.memory import Flush, Memory
 
 
 def call(body: str = "hello", **extra):
@@ -21,7 +21,7 @@ def call(body: str = "hello", **extra):
 def put(queue: Memory, body: str = "hello", level: int = 20, **extra) -> bool:
     """Put one log call as the processor does; return whether it was taken."""
     item, refused = call(body, **extra), queue.refused
-    queue.put(item, level, weight_of(item))
+    queue.put(item, level, item.weight)
     return queue.refused == refused
 
 
@@ -194,7 +194,7 @@ def test_eight_threads_lose_nothing_uncounted(taker):
             level = logging.ERROR if number % 50 == 0 else logging.INFO
             body = "x" * 5000 if number % 100 == 0 else "hello"
             item = call(f"{mine} {body}")
-            queue.put(item, level, weight_of(item))
+            queue.put(item, level, item.weight)
 
     threads = [threading.Thread(target=work, args=[n]) for n in range(len(accepted))]
     for thread in threads:

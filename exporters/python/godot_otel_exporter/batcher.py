@@ -31,7 +31,6 @@ class Batcher:
     def __init__(self, exporter: QueueExporter, batching: Batching) -> None:
         self._exporter = exporter
         self._batching = batching
-        self._starting = threading.RLock()
         self._after_fork()
         lifecycle.watch(self)
 

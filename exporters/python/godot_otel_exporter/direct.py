@@ -20,9 +20,10 @@ from godot_otel.redact import Redactor
 from godot_otel_exporter import capture, record, wire
 from godot_otel_exporter._compat import LoggerProvider, limits_of
 from godot_otel_exporter.capture import SITE, Captured
+from godot_otel_exporter.groups import fill_resource
 from godot_otel_exporter.pace import give_way
-from godot_otel_exporter.pairs import SHORT, Pairs
-from godot_otel_exporter.values import clean, fill_pairs
+from godot_otel_exporter.pairs import Pairs
+from godot_otel_exporter.values import SHORT, clean, fill_pairs
 
 _CACHE_MAX = 4096
 _SITE_ATTRIBUTES = 6
@@ -116,11 +117,7 @@ class Direct:
         resource = self._provider.resource
         if resource is not self._resource[0]:
             head = ResourceLogs()
-            head.resource.SetInParent()
-            fill_pairs(
-                head.resource.attributes, clean(resource.attributes), self._redactor
-            )
-            head.schema_url = clean(resource.schema_url or "")
+            fill_resource(head, resource, self._redactor)
             self._resource = resource, head.SerializeToString()
         return self._resource[1]
 

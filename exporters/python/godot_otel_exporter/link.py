@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -45,13 +44,13 @@ class _Farewell(Flush):
 class Link:
     """The thread of one destination; it starts when it is needed."""
 
-    def __init__(self, sender: Sender, destination: Any) -> None:
-        self.sender, self.destination = sender, destination
+    def __init__(self, sender: Sender, destination: object) -> None:
+        self.sender = sender
+        self.destination = destination
         self.signals: set[str] = set()
         """What it was made for: an exporter of each."""
         self.in_use: set[str] = set()
         """Those of them whose exporters have not been shut down."""
-        self._sender = sender
         self._levels = Levels(sender.counters.service)
         self._begin()
 
@@ -72,7 +71,7 @@ class Link:
 
     def _after_fork(self) -> None:
         """Begin life in a forked child, with a thread if the parent had one."""
-        self._sender.after_fork()
+        self.sender.after_fork()
         had = self._thread is not None
         self._begin()
         if had:
@@ -80,8 +79,8 @@ class Link:
 
     def named(self, service: str) -> None:
         """Say which service this is; levels are set by that name."""
-        if service != self._sender.counters.service:
-            self._sender.counters.service = service
+        if service != self.sender.counters.service:
+            self.sender.counters.service = service
             self._levels = Levels(service)
 
     def start(self) -> None:
@@ -104,7 +103,7 @@ class Link:
 
         Waits for room for 0.25 s, but not again before the thread has moved.
         """
-        if self._sender.open or not self._has_room():
+        if self.sender.open or not self._has_room():
             return False
         self._put(entry)
         return True
@@ -114,7 +113,7 @@ class Link:
         while self._inbox.qsize() >= INBOX_ENTRIES:
             if self._stuck_at == self._handled:
                 return False
-            if self._sender.open or time.monotonic() >= ends:
+            if self.sender.open or time.monotonic() >= ends:
                 self._stuck_at = self._handled
                 return False
             time.sleep(_GLANCE_SECONDS)
@@ -169,20 +168,20 @@ class Link:
             if thread.is_alive() and (hand := self._hand) is not None:
                 # It hangs in an attempt that may succeed after all: the ledger
                 # recognises the second one by its id.
-                self._sender.keep(hand)
+                self.sender.keep(hand)
         while not self._inbox.empty():
             item = self._inbox.get()
             if isinstance(item, Entry):
-                self._sender.keep(item)
+                self.sender.keep(item)
             elif item is not None:
                 item.arrive()
         self._on_the_way.clear()
         if thread is None or not thread.is_alive():
             self._say_goodbye()
-        while (lost := self._sender.window.take()) is not None:
-            self._sender.keep(lost)
+        while (lost := self.sender.window.take()) is not None:
+            self.sender.keep(lost)
         if not self._over:
-            self._sender.close()
+            self.sender.close()
 
     def last_threads(self) -> None:
         """Start no thread any more: what comes is sent by who brings it."""
@@ -211,7 +210,7 @@ class Link:
                 try:
                     self._upkeep()
                 except RetryableError:
-                    self._sender.failed()
+                    self.sender.failed()
                 except Exception as error:
                     report("internal", "upkeep failed: %s", type(error).__name__)
                     time.sleep(1)
@@ -238,16 +237,16 @@ class Link:
     def _send(self, entry: Entry) -> None:
         self._hand = entry
         try:
-            if self._sender.send(entry):
+            if self.sender.send(entry):
                 self._told = losses(entry.source)
         except Exception as error:
             report("internal", "sending failed: %s", type(error).__name__)
-            self._sender.counters.drop("internal", entry.records)
+            self.sender.counters.drop("internal", entry.records)
         finally:
             self._hand = None
 
     def _until_next(self) -> float:
-        sender = self._sender
+        sender = self.sender
         if sender.open:
             times = [sender.next_probe]
         elif sender.window.lost:
@@ -261,7 +260,7 @@ class Link:
         return max(0.0, min(times) - time.monotonic())
 
     def _upkeep(self) -> None:
-        sender, now = self._sender, time.monotonic()
+        sender, now = self.sender, time.monotonic()
         expiry = self._levels.next_expiry
         if expiry is not None and now >= expiry and self._levels.tick():
             self._next_presence = 0.0
@@ -285,8 +284,8 @@ class Link:
             self._replay()
 
     def _follow_levels(self) -> None:
-        version = self._sender.level_version
-        producer = self._sender.producer()
+        version = self.sender.level_version
+        producer = self.sender.producer()
         if producer is None or version is None or version == self._learnt:
             return
         if version or self._learnt is not None:
@@ -297,7 +296,7 @@ class Link:
     def _show_presence(self) -> None:
         """Register this process, and send its counters if no batch has brought them."""
         self._next_presence = time.monotonic() + PRESENCE_SECONDS
-        sender = self._sender
+        sender = self.sender
         producer = sender.producer()
         if producer is None or not sender.heard:
             return
@@ -307,17 +306,17 @@ class Link:
 
     def _tell_counters(self) -> None:
         """Send what was lost or spooled; what was emitted goes with its batches."""
-        source = self._sender.counters.source()
+        source = self.sender.counters.source()
         if losses(source) == self._told:
             return
-        if self._sender.attempt(
-            self._sender.entry(_COUNTERS, encoding=b"", signal=b"logs")
+        if self.sender.attempt(
+            self.sender.entry(_COUNTERS, encoding=b"", signal=b"logs")
         ):
             self._told = losses(source)
 
     def _resend(self, seconds: float = _ROUND_SECONDS) -> bool:
         """Send again what a server that died may have lost; False when it is away."""
-        sender, ends = self._sender, time.monotonic() + seconds
+        sender, ends = self.sender, time.monotonic() + seconds
         while time.monotonic() < ends and (entry := sender.window.take()) is not None:
             if not sender.attempt(entry):
                 sender.window.give_back(entry)
@@ -330,7 +329,7 @@ class Link:
         New batches have precedence, but leave a fifth of the time: where they never
         stop coming, the spool would fill up beside a queue that has room.
         """
-        sender, began, first = self._sender, time.monotonic(), 0.0
+        sender, began, first = self.sender, time.monotonic(), 0.0
 
         def send(entry: Entry) -> bool:
             nonlocal first
@@ -346,7 +345,7 @@ class Link:
             self._next_spool = now + 4 * (now - began) if busy else 0.0
 
     def _say_goodbye(self) -> None:
-        sender = self._sender
+        sender = self.sender
         if sender.open or not sender.heard:
             return
         try:

@@ -231,17 +231,14 @@ class Memory:
             return fits
 
 
-def weight_of(item: Captured | ReadableLogRecord | ReadableSpan) -> int:
-    """Return about how many characters an item holds."""
-    if isinstance(item, Captured):
-        return item.weight
-    if isinstance(item, ReadableSpan):
-        return _span_weight(item)
-    body = item.log_record.body
+def record_weight(record: ReadableLogRecord) -> int:
+    """Return about how many characters a record's body holds."""
+    body = record.log_record.body
     return len(body) if isinstance(body, (str, bytes)) else 0
 
 
-def _span_weight(span: ReadableSpan) -> int:
+def span_weight(span: ReadableSpan) -> int:
+    """Return about how many characters a span holds."""
     weight = _weight(attributes_of(span))
     if has_more(span):
         weight += sum([_weight(event.attributes or {}) for event in span.events])

@@ -6,10 +6,7 @@ from typing import Any
 
 from godot_otel.redact import Redactor
 from godot_otel_exporter import wire
-from godot_otel_exporter.values import fill_pairs
-
-SHORT = 2048
-"""Characters that exceed no cap, whatever they are."""
+from godot_otel_exporter.values import SHORT, fill_pairs
 
 _CACHE_MAX = 4096
 _INT64 = 2**63

@@ -17,7 +17,7 @@ from godot_otel_exporter.batcher import Batcher
 from godot_otel_exporter.batching import Batching
 from godot_otel_exporter.capture import Captured
 from godot_otel_exporter.exporter import GodotLogRecordExporter
-from godot_otel_exporter.memory import weight_of
+from godot_otel_exporter.memory import record_weight
 
 
 class GodotLogRecordProcessor(Batcher, LogRecordProcessor):
@@ -51,5 +51,5 @@ class GodotLogRecordProcessor(Batcher, LogRecordProcessor):
         item = ReadableLogRecord(record, resource, log_record.instrumentation_scope)
         number = record.severity_number
         level = 0 if number is None else number.value * 10 // 4 + 8
-        if self._memory.put(item, level, weight_of(item)) and self._thread is None:
+        if self._memory.put(item, level, record_weight(item)) and self._thread is None:
             self._start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ ARGUMENTS = (
 )  # fmt: skip # one list
 
 
-class QueueExporter:
+class QueueExporter(ABC):
     """Exports to godot-otel's queue, or to disk while it is away.
 
     Constructing it contacts nobody and starts no thread. An argument wins over its
@@ -81,9 +82,9 @@ class QueueExporter:
         self._link = link_to(destination, self.signal)
         self._sender = self._link.sender
 
+    @abstractmethod
     def _encode(self, items: Sequence[Any]) -> Encoded:
         """Encode *items* of the exporter's signal; never raises."""
-        raise NotImplementedError
 
     def named(self, resource: Resource | None) -> None:
         """Take the name of this process's service from *resource*."""

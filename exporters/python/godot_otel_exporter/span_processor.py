@@ -11,7 +11,7 @@ from godot_otel_exporter._compat import lighten
 from godot_otel_exporter.batcher import Batcher
 from godot_otel_exporter.batching import Batching
 from godot_otel_exporter.diagnostics import report
-from godot_otel_exporter.memory import weight_of
+from godot_otel_exporter.memory import span_weight
 from godot_otel_exporter.span_exporter import GodotSpanExporter
 
 _ERROR = StatusCode.ERROR
@@ -43,7 +43,7 @@ class GodotSpanProcessor(Batcher, SpanProcessor):
             lighten(span)
             memory = self._memory
             # Weighing takes longer than all the rest.
-            weight = weight_of(span) if memory.behind else 0
+            weight = span_weight(span) if memory.behind else 0
             if memory.put(span, level, weight) and self._thread is None:
                 self._start()
         except Exception as error:  # the span is lost, its author lives

@@ -12,6 +12,8 @@ from godot_otel.redact import REDACTED, Redactor
 
 ATTRIBUTE_MAX_BYTES = 8 * 1024
 BODY_MAX_BYTES = 64 * 1024
+SHORT = ATTRIBUTE_MAX_BYTES // 4
+"""Characters that exceed no cap, whatever they are."""
 # A parser of protobuf may refuse more than 100 nested messages; a level is up to three.
 MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
@@ -20,7 +22,6 @@ STACKTRACE = "exception.stacktrace"
 _INT64 = 2**63
 _MARGIN = 24 * 1024  # how many characters beyond a cap are searched for secrets
 _LAST_WORD = re.compile(r"(?<!\S)\S++\Z")
-_SHORT = ATTRIBUTE_MAX_BYTES // 4  # characters that cannot exceed the cap
 
 
 def fill_pairs(target: Any, attributes: Mapping[Any, Any], redactor: Redactor) -> None:
@@ -36,7 +37,7 @@ def fill_pairs(target: Any, attributes: Mapping[Any, Any], redactor: Redactor) -
         # the common cases without a call: an attribute's cost is a record's cost
         if name.__class__ is not str or is_secret(name):
             _fill_pair(pair, name, value, redactor, 0)
-        elif kind is str and len(value) <= _SHORT:
+        elif kind is str and len(value) <= SHORT:
             pair.key = name
             text = redactor.text(value)
             pair.value.string_value = (
@@ -101,7 +102,7 @@ def short_text(text: str, redactor: Redactor) -> str:
 
     For what is text by its nature: names, a status message.
     """
-    if len(text) > _SHORT:
+    if len(text) > SHORT:
         return _redacted(text, ATTRIBUTE_MAX_BYTES, redactor)[0]
     found = redactor.text(text)
     return found if found is text else cut(found, ATTRIBUTE_MAX_BYTES)[0]
