@@ -8,11 +8,11 @@ from godot_otel.mcp.render import (
     dumps,
     fitting,
     marked,
-    name,
     notes,
     trace_line,
 )
 from godot_otel.query import Outline, Row, sanitize
+from godot_otel.query.sanitize import name
 from godot_otel.query.tree import focused
 from godot_otel.query.tree_text import Cells, cells, details, headlines
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from godot_otel.query import sanitize
 from godot_otel.query.difference import Difference, Operation
+from godot_otel.query.sanitize import name
 from godot_otel.query.span import took
 from godot_otel.query.trace import Trace
-from godot_otel.query.tree_text import name
 
 _WHY_MAX = 300
 _TEMPLATE_MAX = 200

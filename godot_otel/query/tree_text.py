@@ -14,11 +14,11 @@ from godot_otel.query.failing import reason
 from godot_otel.query.line import Line
 from godot_otel.query.linked import MAX_LINKED, Linked
 from godot_otel.query.outline import Hidden, Row
+from godot_otel.query.sanitize import name
 from godot_otel.query.skew import skews
 from godot_otel.query.span import KINDS, Span, milliseconds, named, took, written
 from godot_otel.query.tree import Node, Tree, moment
 
-_NAME_MAX = 80
 _PLAIN = ("UNSPECIFIED", "INTERNAL")  # kinds that are not worth a word
 _SLOW = 0.1  # share of the whole that is worth a figure
 _CLOCKS = 5
@@ -114,7 +114,7 @@ def _alike(nodes: list[Node], first_ns: int, whole_ns: int, max_chars: int) -> C
 def _line(row: Row, line: Line, first_ns: int, max_chars: int) -> Cells:
     owner = row.above.node.span if row.above and row.above.node else None
     says = [] if owner and owner.service == line.service else [name(line.service)]
-    says += [name(line.logger) if line.logger else "-", f"#{line.seq}"]
+    says += [name(line.logger), f"#{line.seq}"]
     told = line.told
     attributes = json.dumps(sanitize.value(told), ensure_ascii=False) if told else ""
     for text in (line.body, line.failure, attributes):
@@ -152,11 +152,6 @@ def _kind(span: Span) -> list[str]:
 
 def _offset(distance_ns: int) -> str:
     return f"{'+' if distance_ns >= 0 else '-'}{abs(distance_ns) / 1e6:.1f}ms"
-
-
-def name(text: str) -> str:
-    """A name on a row: clean, short, and never nothing."""
-    return sanitize.shorten(sanitize.line(text), _NAME_MAX) or "-"
 
 
 def headlines(
