@@ -99,7 +99,7 @@ def _rows(rows: Sequence[Row], begin: int, duration: int, console: Console) -> N
         said = cells(row, begin, duration, _MAX_CHARS)
         del open_[row.depth :]
         open_.append(not row.last)
-        stack = row.line.stack if row.line and row.line.severity >= 17 else ""
+        stack = row.line.stack if row.line and row.line.failed else ""
         block = [one.expandtabs(4) for one in sanitize.block(stack)] if stack else []
         if terminal():
             below = f"{'':>10} {'':>9}  {_branches(open_, inside=True)}"

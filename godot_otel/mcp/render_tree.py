@@ -137,7 +137,7 @@ def _row(row: Row, said: Cells, max_chars: int) -> str:
     if row.depth > _DEEPEST:
         indent += f"(depth {row.depth}) "
     text = f"{said.offset:>10} {said.took:>8}  {indent}{said.says}"
-    if row.line and row.line.stack and row.line.severity >= 17:
+    if row.line and row.line.failed and row.line.stack:
         stack = sanitize.line(row.line.stack)
         text += f" stack: {sanitize.shorten_front(stack, max_chars)}"
     return f"{text} {said.id}".rstrip()

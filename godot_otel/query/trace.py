@@ -214,7 +214,7 @@ def _first_error(page: Page, cursor: str) -> Line | None:
     """The trace's first error, if *page* is sure to have it."""
     if cursor or not set(page.given) <= {"trace_id", "level"}:
         return None
-    return next((one for one in page.lines if one.severity >= _ERROR), None)
+    return next((one for one in page.lines if one.failed), None)
 
 
 async def summaries(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from godot_otel.query.filters import FilterError
+from godot_otel.query.filters import LEVELS, FilterError
 from godot_otel.query.line import Line
 from godot_otel.query.span import Span, nanoseconds
 
@@ -44,7 +44,7 @@ class Node:
     @property
     def errors(self) -> bool:
         """Whether it or what is below it has an error."""
-        return self.failed > 0 or self.severity >= 17
+        return self.failed > 0 or self.severity >= LEVELS["ERROR"]
 
     @property
     def duration_ns(self) -> int:

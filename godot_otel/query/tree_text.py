@@ -123,8 +123,9 @@ def _line(row: Row, line: Line, first_ns: int, max_chars: int) -> Cells:
     if line.span_id and not owner and not row.above:
         says.append(f"(span {line.span_id} not here)")
     level = line.level or "-"
-    failed = line.severity >= 17
-    return Cells(_offset(moment(line) - first_ns), level, " ".join(says), "", failed)
+    return Cells(
+        _offset(moment(line) - first_ns), level, " ".join(says), "", line.failed
+    )
 
 
 def _hidden(hidden: Hidden) -> str:
