@@ -97,7 +97,7 @@ class TraceLines:
     spans: list[Span] = field(default_factory=list)
     """All, or the failed and the longest of very many; with the first page alone."""
     linked: list[Linked] = field(default_factory=list)
-    """The traces that its spans link to."""
+    """The traces that its spans link to, or that link to them."""
 
 
 async def trace(
