@@ -40,7 +40,7 @@ def tree_text(
     head = _inside(found, tree, focus, broken, max_chars)
     shown = query.outline(
         roots, loose, limit=limit, room=ROOM - sum(len(one) + 1 for one in head),
-        size=lambda row: len(text(row)) + 1, first=broken if not focus else None,
+        size=lambda row: len(text(row)) + 1, first=broken,
     )  # fmt: skip # one call
     rows = [text(row) for row in shown.rows]
     return "\n".join(
