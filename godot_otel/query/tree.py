@@ -66,8 +66,6 @@ class Tree:
     first_ns: int
     last_ns: int
     spans: int
-    failed: int
-    all_lines: int
 
     @property
     def duration_ns(self) -> int:
@@ -127,8 +125,6 @@ def build(spans: Iterable[Span], lines: Iterable[Line], *, stored: int = 0) -> T
         first_ns=min(times + [node.start_ns for node in nodes], default=0),
         last_ns=max(times + [node.end_ns for node in nodes], default=0),
         spans=len(nodes),
-        failed=sum(node.failed for node in roots),
-        all_lines=len(times),
     )
 
 
