@@ -14,9 +14,8 @@ from godot_otel.mcp.render import (
 from godot_otel.query import Outline, Row, sanitize
 from godot_otel.query.sanitize import name
 from godot_otel.query.tree import focused
-from godot_otel.query.tree_text import Cells, cells, details, headlines
+from godot_otel.query.tree_text import DEEPEST, Cells, cells, details, headlines, indent
 
-_DEEPEST = 20  # levels that are indented
 _HEAD_ROOM = 6_000  # characters of what is said before the rows
 _COMPONENTS_SHOWN = 20
 
@@ -133,10 +132,7 @@ def _short(span: dict[str, object]) -> dict[str, object]:
 
 
 def _row(row: Row, said: Cells, max_chars: int) -> str:
-    indent = "  " * min(row.depth, _DEEPEST)
-    if row.depth > _DEEPEST:
-        indent += f"(depth {row.depth}) "
-    text = f"{said.offset:>10} {said.took:>8}  {indent}{said.says}"
+    text = f"{said.offset:>10} {said.took:>8}  {indent(row.depth)}{said.says}"
     if row.line and row.line.failed and row.line.stack:
         stack = sanitize.line(row.line.stack)
         text += f" stack: {sanitize.shorten_front(stack, max_chars)}"
@@ -170,7 +166,7 @@ def _inside(
     begin = query.nanoseconds(found.trace.first)
     if focus:
         above, path = focus.parent, list[str]()
-        while above and len(path) < _DEEPEST:
+        while above and len(path) < DEEPEST:
             path.append(
                 f"{name(above.span.name if above.span else '?')} {above.span_id}"
             )

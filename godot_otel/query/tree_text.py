@@ -19,6 +19,7 @@ from godot_otel.query.skew import skews
 from godot_otel.query.span import KINDS, Span, milliseconds, named, took, written
 from godot_otel.query.tree import Node, Tree, moment
 
+DEEPEST = 20  # levels that are indented
 _PLAIN = ("UNSPECIFIED", "INTERNAL")  # kinds that are not worth a word
 _SLOW = 0.1  # share of the whole that is worth a figure
 _CLOCKS = 5
@@ -27,7 +28,7 @@ _DETAIL_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What a row of a tree says; how it is indented is the door's."""
+    """What a row of a tree says, without its indentation."""
 
     offset: str
     took: str
@@ -38,6 +39,12 @@ class Cells:
     failed: bool = False
     share: float = 0.0
     """How much of the whole it took by itself."""
+
+
+def indent(depth: int) -> str:
+    """What stands before a row's text; of a very deep one its depth in digits."""
+    deep = f"(depth {depth}) " if depth > DEEPEST else ""
+    return "  " * min(depth, DEEPEST) + deep
 
 
 def cells(row: Row, first_ns: int, whole_ns: int, max_chars: int) -> Cells:
