@@ -23,10 +23,9 @@ from godot_otel.query import (
 from godot_otel.query.difference_text import rows as difference_rows
 from godot_otel.query.difference_text import sides
 from godot_otel.query.tree import focused
-from godot_otel.query.tree_text import Cells, cells, details, headlines
+from godot_otel.query.tree_text import DEEPEST, Cells, cells, details, headlines, indent
 
 _MAX_CHARS = 300
-_DEEPEST = 20  # levels that are indented
 _SLOW = 0.25  # share of the whole that is coloured
 _ROOM = 10_000_000  # characters: rows are what is limited here
 
@@ -99,7 +98,7 @@ def _rows(rows: Sequence[Row], begin: int, duration: int, console: Console) -> N
         said = cells(row, begin, duration, _MAX_CHARS)
         del open_[row.depth :]
         open_.append(not row.last)
-        stack = row.line.stack if row.line and row.line.severity >= 17 else ""
+        stack = row.line.stack if row.line and row.line.failed else ""
         block = [one.expandtabs(4) for one in sanitize.block(stack)] if stack else []
         if terminal():
             below = f"{'':>10} {'':>9}  {_branches(open_, inside=True)}"
@@ -107,24 +106,19 @@ def _rows(rows: Sequence[Row], begin: int, duration: int, console: Console) -> N
             for one in block:
                 console.print(Text(below).append(f"    {one}", "dim"), soft_wrap=True)
             continue
-        indent = _indent(row.depth)
+        begins = indent(row.depth)
         click.echo(
-            f"{said.offset:>10} {said.took:>8}  {indent}{said.says} {said.id}".rstrip()
+            f"{said.offset:>10} {said.took:>8}  {begins}{said.says} {said.id}".rstrip()
         )
         for one in block:
-            click.echo(f"{'':>21}{indent}    {one}")
-
-
-def _indent(depth: int) -> str:
-    deep = f"(depth {depth}) " if depth > _DEEPEST else ""
-    return "  " * min(depth, _DEEPEST) + deep
+            click.echo(f"{'':>21}{begins}    {one}")
 
 
 def _branches(open_: list[bool], *, inside: bool = False) -> str:
     """The lines of the tree before a row; *inside*: below the row's own first line."""
     levels = open_[1:]  # roots hang on nothing
-    if len(levels) > _DEEPEST:
-        return _indent(len(levels))
+    if len(levels) > DEEPEST:
+        return indent(len(levels))
     above = "".join("│  " if more else "   " for more in levels[: -1 or None])
     if not levels:
         return ""

@@ -11,10 +11,10 @@ from typing import Any
 
 from godot_otel import query
 from godot_otel.query import sanitize
+from godot_otel.query.sanitize import name
 
 BUDGET = 40_000  # characters of a result; clients cut or set aside more than 50,000
 ROOM = BUDGET - 4_000  # of them for rows; the rest for header, footer and hints
-_NAME_MAX = 80
 _BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _ROW_MAX = ROOM - 2_000
 
@@ -181,18 +181,15 @@ def trace_line(one: query.Line, trace: query.Trace, max_chars: int) -> str:
     return _row(one, max_chars, trace.first)
 
 
-def name(text: str, most: int = _NAME_MAX) -> str:
-    """A name on a row: clean, short, and never nothing."""
-    return sanitize.shorten(sanitize.line(text), most) or "-"
-
-
 def fitting(row: dict[str, Any]) -> dict[str, Any]:
     """Shorten a row that alone would pass the budget, and say so in it."""
     steps: tuple[Callable[[], dict[str, Any]], ...] = (
         lambda: {"body": sanitize.shorten(row["body"], 8_000)},
         lambda: {
             "attributes": {
-                sanitize.shorten(key, _NAME_MAX): sanitize.shorten(str(value), 500)
+                sanitize.shorten(key, sanitize.NAME_MAX): sanitize.shorten(
+                    str(value), 500
+                )
                 for key, value in list(row["attributes"].items())[:40]
             }
         },

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from godot_otel import query
-from godot_otel.mcp.render import dumps, footer, header, marked, name, notes, whole_rows
+from godot_otel.mcp.render import dumps, footer, header, marked, notes, whole_rows
 from godot_otel.query import sanitize
+from godot_otel.query.sanitize import name
 
 _TEMPLATE_MAX = 300
 _EXAMPLE_MAX = 400

@@ -10,12 +10,12 @@ from godot_otel.mcp.render import (
     footer,
     header,
     marked,
-    name,
     notes,
     stopped,
     whole_rows,
 )
 from godot_otel.query import sanitize
+from godot_otel.query.sanitize import name
 
 _ERROR_MAX = 200
 _COMPONENTS_SHOWN = 8

@@ -8,15 +8,14 @@ from godot_otel.mcp.render import (
     dumps,
     fitting,
     marked,
-    name,
     notes,
     trace_line,
 )
 from godot_otel.query import Outline, Row, sanitize
+from godot_otel.query.sanitize import name
 from godot_otel.query.tree import focused
-from godot_otel.query.tree_text import Cells, cells, details, headlines
+from godot_otel.query.tree_text import DEEPEST, Cells, cells, details, headlines, indent
 
-_DEEPEST = 20  # levels that are indented
 _HEAD_ROOM = 6_000  # characters of what is said before the rows
 _COMPONENTS_SHOWN = 20
 
@@ -40,7 +39,7 @@ def tree_text(
     head = _inside(found, tree, focus, broken, max_chars)
     shown = query.outline(
         roots, loose, limit=limit, room=ROOM - sum(len(one) + 1 for one in head),
-        size=lambda row: len(text(row)) + 1, first=broken if not focus else None,
+        size=lambda row: len(text(row)) + 1, first=broken,
     )  # fmt: skip # one call
     rows = [text(row) for row in shown.rows]
     return "\n".join(
@@ -133,11 +132,8 @@ def _short(span: dict[str, object]) -> dict[str, object]:
 
 
 def _row(row: Row, said: Cells, max_chars: int) -> str:
-    indent = "  " * min(row.depth, _DEEPEST)
-    if row.depth > _DEEPEST:
-        indent += f"(depth {row.depth}) "
-    text = f"{said.offset:>10} {said.took:>8}  {indent}{said.says}"
-    if row.line and row.line.stack and row.line.severity >= 17:
+    text = f"{said.offset:>10} {said.took:>8}  {indent(row.depth)}{said.says}"
+    if row.line and row.line.failed and row.line.stack:
         stack = sanitize.line(row.line.stack)
         text += f" stack: {sanitize.shorten_front(stack, max_chars)}"
     return f"{text} {said.id}".rstrip()
@@ -170,7 +166,7 @@ def _inside(
     begin = query.nanoseconds(found.trace.first)
     if focus:
         above, path = focus.parent, list[str]()
-        while above and len(path) < _DEEPEST:
+        while above and len(path) < DEEPEST:
             path.append(
                 f"{name(above.span.name if above.span else '?')} {above.span_id}"
             )

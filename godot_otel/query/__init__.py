@@ -12,7 +12,6 @@ from godot_otel.query.difference import Difference, Differs, Kind
 from godot_otel.query.failing import failing
 from godot_otel.query.filters import (
     LEVELS,
-    Condition,
     FilterError,
     Filters,
     Text,
@@ -37,7 +36,7 @@ from godot_otel.query.reader import Reader, TooSlowError
 from godot_otel.query.root import Root
 from godot_otel.query.span import Span, nanoseconds
 from godot_otel.query.stats import Group, Stats, stats
-from godot_otel.query.tail import Tail, logs_after, newest_seq
+from godot_otel.query.tail import Tail, logs_after
 from godot_otel.query.trace import Trace, TraceLines, trace
 from godot_otel.query.traces import Traces, last_trace, traces
 from godot_otel.query.tree import Node, Tree, build
@@ -47,7 +46,6 @@ __all__ = [
     "MAX_LIMIT",
     "MAX_WAIT",
     "POLL_INTERVAL",
-    "Condition",
     "Difference",
     "Differs",
     "FilterError",
@@ -87,7 +85,6 @@ __all__ = [
     "logs",
     "logs_after",
     "nanoseconds",
-    "newest_seq",
     "otlp",
     "outline",
     "parse",

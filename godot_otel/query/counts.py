@@ -1,7 +1,7 @@
 """Counting lines: from the rollups where they hold what is asked, else over rows.
 
-Rollups are counts by whole minutes and read in no time; rows are counted newest first
-for a bounded time, and the answer says how far.
+Rollups are counts by whole minutes and hours and read in no time; rows are counted
+newest first for a bounded time, and the answer says how far.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from godot_otel.query.span import milliseconds
@@ -107,8 +107,8 @@ class Difference:
     fails_here: str
     """In which service and operation, and why; empty where no span failed."""
     fails_there: str
-    operations: list[Differs] = field(default_factory=list)
-    templates: list[Kind] = field(default_factory=list)
+    operations: list[Differs]
+    templates: list[Kind]
 
     def as_json(self) -> dict[str, Any]:
         """The shape that every door gives."""

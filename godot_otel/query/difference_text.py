@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from godot_otel.query import sanitize
 from godot_otel.query.difference import Difference, Operation
+from godot_otel.query.sanitize import name
 from godot_otel.query.span import took
 from godot_otel.query.trace import Trace
-from godot_otel.query.tree_text import name
 
 _WHY_MAX = 300
 _TEMPLATE_MAX = 200
@@ -41,9 +41,9 @@ def rows(found: Difference) -> list[str]:
 def _side(title: str, trace: Trace, fails: str) -> str:
     why = sanitize.shorten(sanitize.line(fails), _WHY_MAX)
     state = f"fails in {why}" if fails else "no span failed"
-    microseconds = trace.duration.total_seconds() * 1e6
+    duration_ns = trace.duration.total_seconds() * 1e9
     return (
-        f"{title}: {trace.id[:8]} {took(microseconds * 1000)} spans {trace.spans}"
+        f"{title}: {trace.id[:8]} {took(duration_ns)} spans {trace.spans}"
         f" lines {trace.lines} errors {trace.errors} failed spans {trace.span_errors},"
         f" {state}"
     )

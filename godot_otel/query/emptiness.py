@@ -15,7 +15,6 @@ from godot_otel.query.reader import fetch
 
 _NEAR = 3
 _KNOWN_MAX = 5000
-_NAME_MAX = 80  # characters shown of a name that anybody may have given
 
 
 async def why_empty(
@@ -101,7 +100,7 @@ async def unknown_names(connection: store.Connection, filters: Filters) -> list[
         ):
             continue
         near = difflib.get_close_matches(wanted, known, _NEAR, 0.5)
-        shown = (sanitize.shorten(sanitize.line(one), _NAME_MAX) for one in near)
+        shown = map(sanitize.name, near)
         hint = f", did you mean {' or '.join(map(repr, shown))}?" if near else ""
         notes.append(f"no such {title}: {name!r}{hint}")
     return notes

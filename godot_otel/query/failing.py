@@ -28,7 +28,7 @@ def reason(node: Node) -> str:
     """What a failed span says of it: its exception or status, else its first error."""
     if node.span and node.span.failed and node.span.failure:
         return node.span.failure
-    line = next((one for one in node.lines if one.severity >= 17), None)
+    line = next((one for one in node.lines if one.failed), None)
     return "" if line is None else line.failure or line.body
 
 
@@ -37,7 +37,7 @@ def _failed(node: Node) -> bool:
 
 
 def _says_error(node: Node) -> bool:
-    return node.span is not None and any(one.severity >= 17 for one in node.lines)
+    return node.span is not None and any(one.failed for one in node.lines)
 
 
 def _likely(child: Node, said: str) -> tuple[bool, bool, bool, int]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from godot_otel.query.cursor import Position
-from godot_otel.query.filters import level_name
+from godot_otel.query.filters import LEVELS, level_name
 from godot_otel.words import EXCEPTION
 
 COLUMNS = (
@@ -57,6 +57,11 @@ class Line:
     def level(self) -> str:
         """The usual name of the severity."""
         return level_name(self.severity)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an error, or graver."""
+        return self.severity >= LEVELS["ERROR"]
 
     @property
     def position(self) -> Position:

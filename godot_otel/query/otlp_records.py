@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from godot_otel.query.filters import level_name
 from godot_otel.query.otlp_values import any_value, pairs
+from godot_otel.query.span import nanoseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 Row = tuple[Any, ...]
 Said = dict[str, Any]
 
@@ -44,9 +42,9 @@ def log_record(row: Row) -> Said:
     if severity_text is None:
         severity_text = level_name(severity)
     said = {
-        "timeUnixNano": str(original.get("time", _nanoseconds(time, nanos))),
+        "timeUnixNano": str(original.get("time", nanoseconds(time, nanos))),
         "observedTimeUnixNano": observed
-        and str(_nanoseconds(observed, observed_nanos)),
+        and str(nanoseconds(observed, observed_nanos or 0)),
         "severityNumber": original.get("severity", severity),
         "severityText": severity_text,
         "body": _body(body, data),
@@ -73,7 +71,7 @@ def span(row: Row) -> Said:
      no_links) = row  # fmt: skip # a row
     members = json.loads(attributes or "{}")
     original = _originals(members, "span", _SPAN_ORIGINALS)
-    start = original.get("time", _nanoseconds(time, nanos))
+    start = original.get("time", nanoseconds(time, nanos))
     said = {
         "traceId": trace_id.hex,
         "spanId": bytes(span_id).hex(),
@@ -130,10 +128,6 @@ def _originals(members: Said, signal: str, kinds: Mapping[str, type]) -> Said:
         if isinstance(members.get(key), kind):
             found[name] = members.pop(key)
     return found
-
-
-def _nanoseconds(time: datetime, nanos: int | None) -> int:
-    return (time - _EPOCH) // _MICROSECOND * 1000 + (nanos or 0)
 
 
 def _body(body: str, data: str | None) -> dict[str, Any] | None:

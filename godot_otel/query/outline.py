@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from godot_otel.query.filters import LEVELS
 from godot_otel.query.line import Line
 from godot_otel.query.tree import Node, moment
 
 _ALIKE = 5  # siblings from which on they are one row
 _SHARE = 20  # one part in so many of the whole is slow
 _TALKATIVE = 10  # lines of a span as grave, the first, that come before others
-_WARN, _ERROR = 13, 17
+_WARN = LEVELS["WARN"]
 _HIDDEN_ROOM = 90  # characters of a row that says what was left out
 
 
@@ -187,7 +188,7 @@ def _below(above: Row | None, nodes: list[Node], lines: list[Line]) -> list[Row]
             rows.append((rest[0].start_ns, 1, row))
     grave: Counter[tuple[bool, bool]] = Counter()
     for line in lines:
-        how = line.severity >= _ERROR, line.severity >= _WARN
+        how = line.failed, line.severity >= _WARN
         row = Row(depth, line=line, number=grave[how], above=above)
         grave[how] += 1
         rows.append((moment(line), 0, row))
@@ -214,7 +215,7 @@ def _rank(row: Row, whole: int, urgent: set[int]) -> tuple[int, int, int]:
     if line := row.line:
         if row.number >= _TALKATIVE:
             return 5, -line.severity, when
-        if line.severity >= _ERROR:
+        if line.failed:
             return 1, 0, when
         if line.severity >= _WARN:
             return 3, 0, when

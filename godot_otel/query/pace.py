@@ -48,7 +48,7 @@ class Pace:
         """Yield what *read* finds in each bit of *piece*, and how far that is.
 
         None: a bit took too long (rows on a slow disk); it is read again in smaller
-        ones.
+        ones, or where there are none, for longer.
 
         Raises:
             psycopg.errors.QueryCanceled: the smallest one took too long.

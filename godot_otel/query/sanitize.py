@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any
 
+NAME_MAX = 80  # characters
 # A sequence's inside excludes ESC, so that a text full of beginnings is read once.
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -48,6 +49,11 @@ def clean(text: str) -> str:
 def line(text: str) -> str:
     """Clean, and show line breaks as ``\\n``: one row can then not pose as two."""
     return _BREAK.sub(lambda found: _BREAKS[found[0]], clean(text))
+
+
+def name(text: str, most: int = NAME_MAX) -> str:
+    """A name on a row: clean, short, and never nothing."""
+    return shorten(line(text), most) or "-"
 
 
 def block(text: str) -> list[str]:

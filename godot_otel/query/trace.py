@@ -97,7 +97,7 @@ class TraceLines:
     spans: list[Span] = field(default_factory=list)
     """All, or the failed and the longest of very many; with the first page alone."""
     linked: list[Linked] = field(default_factory=list)
-    """The traces that its spans link to."""
+    """The traces that its spans link to, or that link to them."""
 
 
 async def trace(
@@ -141,7 +141,7 @@ async def trace(
                 errors = await first_errors(connection, [trace_id])
                 first_error = errors.get(trace_id.hex)
         if tree and page.next_cursor and summary.errors:
-            page = await _with_errors(reader, connection, filters, page)
+            page = await _with_errors(reader, connection, filters, page, pieces)
         notes = [] if spans else page.notes  # no lines is no puzzle where spans are
         page = replace(page, notes=[*notes, *_notes(summary, spans, page)])
         others = await linked(connection, spans) if spans else []
@@ -181,11 +181,17 @@ async def trace_spans(
 
 
 async def _with_errors(
-    reader: Reader, connection: store.Connection, filters: Filters, page: Page
+    reader: Reader,
+    connection: store.Connection,
+    filters: Filters,
+    page: Page,
+    pieces: list[Slice],
 ) -> Page:
     """Add errors that come after the lines of a page that is not the last."""
     grave = replace(filters, severity=max(filters.severity, _ERROR))
-    errors = await read_page(reader, connection, grave, limit=MAX_LIMIT, order="oldest")
+    errors = await read_page(
+        reader, connection, grave, limit=MAX_LIMIT, order="oldest", pieces=pieces
+    )
     have = {one.seq for one in page.lines}
     more = [one for one in errors.lines if one.seq not in have]
     return replace(page, lines=page.lines + more)
@@ -208,7 +214,7 @@ def _first_error(page: Page, cursor: str) -> Line | None:
     """The trace's first error, if *page* is sure to have it."""
     if cursor or not set(page.given) <= {"trace_id", "level"}:
         return None
-    return next((one for one in page.lines if one.severity >= _ERROR), None)
+    return next((one for one in page.lines if one.failed), None)
 
 
 async def summaries(

@@ -26,7 +26,7 @@ _RANKS = {
 }
 
 Key = tuple[int, datetime, UUID]
-"""Where a trace stands: what it is ranked by (0: nothing), newest line and id."""
+"""Where a trace stands: what it is ranked by (0: nothing), newest row and id."""
 FIRST_ID = UUID(int=0)
 
 

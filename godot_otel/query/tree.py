@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from godot_otel.query.filters import FilterError
+from godot_otel.query.filters import LEVELS, FilterError
 from godot_otel.query.line import Line
 from godot_otel.query.span import Span, nanoseconds
 
@@ -44,7 +44,7 @@ class Node:
     @property
     def errors(self) -> bool:
         """Whether it or what is below it has an error."""
-        return self.failed > 0 or self.severity >= 17
+        return self.failed > 0 or self.severity >= LEVELS["ERROR"]
 
     @property
     def duration_ns(self) -> int:
@@ -66,8 +66,6 @@ class Tree:
     first_ns: int
     last_ns: int
     spans: int
-    failed: int
-    all_lines: int
 
     @property
     def duration_ns(self) -> int:
@@ -127,8 +125,6 @@ def build(spans: Iterable[Span], lines: Iterable[Line], *, stored: int = 0) -> T
         first_ns=min(times + [node.start_ns for node in nodes], default=0),
         last_ns=max(times + [node.end_ns for node in nodes], default=0),
         spans=len(nodes),
-        failed=sum(node.failed for node in roots),
-        all_lines=len(times),
     )
 
 

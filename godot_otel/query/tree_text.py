@@ -14,11 +14,12 @@ from godot_otel.query.failing import reason
 from godot_otel.query.line import Line
 from godot_otel.query.linked import MAX_LINKED, Linked
 from godot_otel.query.outline import Hidden, Row
+from godot_otel.query.sanitize import name
 from godot_otel.query.skew import skews
 from godot_otel.query.span import KINDS, Span, milliseconds, named, took, written
 from godot_otel.query.tree import Node, Tree, moment
 
-_NAME_MAX = 80
+DEEPEST = 20  # levels that are indented
 _PLAIN = ("UNSPECIFIED", "INTERNAL")  # kinds that are not worth a word
 _SLOW = 0.1  # share of the whole that is worth a figure
 _CLOCKS = 5
@@ -27,7 +28,7 @@ _DETAIL_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What a row of a tree says; how it is indented is the door's."""
+    """What a row of a tree says, without its indentation."""
 
     offset: str
     took: str
@@ -38,6 +39,12 @@ class Cells:
     failed: bool = False
     share: float = 0.0
     """How much of the whole it took by itself."""
+
+
+def indent(depth: int) -> str:
+    """What stands before a row's text; of a very deep one its depth in digits."""
+    deep = f"(depth {depth}) " if depth > DEEPEST else ""
+    return "  " * min(depth, DEEPEST) + deep
 
 
 def cells(row: Row, first_ns: int, whole_ns: int, max_chars: int) -> Cells:
@@ -114,7 +121,7 @@ def _alike(nodes: list[Node], first_ns: int, whole_ns: int, max_chars: int) -> C
 def _line(row: Row, line: Line, first_ns: int, max_chars: int) -> Cells:
     owner = row.above.node.span if row.above and row.above.node else None
     says = [] if owner and owner.service == line.service else [name(line.service)]
-    says += [name(line.logger) if line.logger else "-", f"#{line.seq}"]
+    says += [name(line.logger), f"#{line.seq}"]
     told = line.told
     attributes = json.dumps(sanitize.value(told), ensure_ascii=False) if told else ""
     for text in (line.body, line.failure, attributes):
@@ -123,8 +130,9 @@ def _line(row: Row, line: Line, first_ns: int, max_chars: int) -> Cells:
     if line.span_id and not owner and not row.above:
         says.append(f"(span {line.span_id} not here)")
     level = line.level or "-"
-    failed = line.severity >= 17
-    return Cells(_offset(moment(line) - first_ns), level, " ".join(says), "", failed)
+    return Cells(
+        _offset(moment(line) - first_ns), level, " ".join(says), "", line.failed
+    )
 
 
 def _hidden(hidden: Hidden) -> str:
@@ -152,11 +160,6 @@ def _kind(span: Span) -> list[str]:
 
 def _offset(distance_ns: int) -> str:
     return f"{'+' if distance_ns >= 0 else '-'}{abs(distance_ns) / 1e6:.1f}ms"
-
-
-def name(text: str) -> str:
-    """A name on a row: clean, short, and never nothing."""
-    return sanitize.shorten(sanitize.line(text), _NAME_MAX) or "-"
 
 
 def headlines(

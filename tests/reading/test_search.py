@@ -109,6 +109,13 @@ async def test_pages_joined_by_cursors_are_the_whole_result_without_doubles(
 async def test_a_bit_that_takes_too_long_is_read_in_smaller_ones(
     lines, reader, monkeypatch
 ):
+    narrowed, narrow = [], pace.Pace._narrow
+
+    def counted(self):
+        narrowed.append(self)
+        return narrow(self)
+
+    monkeypatch.setattr(pace.Pace, "_narrow", counted)
     monkeypatch.setattr(pace.Pace.__init__, "__kwdefaults__", {"longest": 0.004})
     monkeypatch.setattr(pace, "_FIRST_WIDTH", timedelta(hours=1))
     start = datetime.now(UTC).replace(minute=0) - timedelta(hours=2)
@@ -125,6 +132,7 @@ async def test_a_bit_that_takes_too_long_is_read_in_smaller_ones(
             break
     ends = sorted(int(one.body.strip("x")) for one in found)
     assert ends == [1, *range(10, 20)]
+    assert narrowed
 
 
 async def test_a_search_that_runs_out_of_time_goes_on_by_its_cursor(

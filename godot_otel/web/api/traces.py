@@ -68,7 +68,7 @@ TRACES = Operation(
         Parameter("operation", "Name of a span; a trailing * matches its beginning."),
         Parameter("errors", "Only traces with an error.", False),
         Parameter(
-            "sort", "By the newest line, by duration, or by errors.", "recent",
+            "sort", "By the newest span or line, by duration, or by errors.", "recent",
             choices=SORTS,
         ),
         Parameter(
