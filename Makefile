@@ -53,6 +53,7 @@ bench: .venv/test ## the figures of the README
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/outages.py
 	$(BIN)/python benchmarks/drain.py
+	$(BIN)/python benchmarks/drain.py --spans
 	$(BIN)/python benchmarks/original.py
 	$(BIN)/python benchmarks/freshness.py --maintenance
 	$(BIN)/python benchmarks/store.py
