@@ -10,7 +10,7 @@ from godot_otel.query.reader import fetch
 from godot_otel.query.slices import Slice
 
 HOUR = timedelta(hours=1)
-_HOURS_A_STATEMENT = 12  # so that a wide window never holds many locks at once
+_PARTITIONS_A_STATEMENT = 12  # so that a wide window never holds many locks at once
 
 
 async def counted_hours(
@@ -43,17 +43,21 @@ def minutes(
             hour = lower.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
             upper = min(hour + HOUR, piece.upper)
             if hour not in whole:
-                _extend(found, lower, upper)
+                longest = (piece.ceiling - piece.floor) * _PARTITIONS_A_STATEMENT
+                _extend(found, lower, upper, longest)
             lower = upper
     return found
 
 
 def _extend(
-    found: list[tuple[datetime, datetime]], lower: datetime, upper: datetime
+    found: list[tuple[datetime, datetime]],
+    lower: datetime,
+    upper: datetime,
+    longest: timedelta,
 ) -> None:
     if found and found[-1][1] == lower:
         start = found[-1][0]
-        if upper - start <= HOUR * _HOURS_A_STATEMENT:
+        if upper - start <= longest:
             found[-1] = start, upper
             return
     found.append((lower, upper))
