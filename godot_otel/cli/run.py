@@ -105,31 +105,34 @@ def _python_path(current: str) -> str:
 
 
 def _line(command: list[str]) -> str:
-    url = resolve()
-    if url is None:
-        os.environ[SAID_NO_QUEUE] = "1"
-        queue = "no queue: start one with `godot-otel up`, "
-    else:
-        queue = f"queue {without_password(url)} "
     active = sorted(instrumentors.active())
     missing = instrumentors.missing()
     parts = [
         f"service {service.named() or service.name_of(command)}",
-        *_sent(queue),
+        *_sent(),
         f"instrumented: {', '.join(active) or 'nothing'}",
         *(f"not instrumented: {module} ({pip})" for module, pip in missing),
     ]
     return f"godot-otel: {'; '.join(parts)}"
 
 
-def _sent(queue: str) -> list[str]:
-    """Say what goes to *queue*, or by which variable it does not."""
+def _sent() -> list[str]:
+    """Say what goes to which queue, or by which variable it does not."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return ["log records and spans are NOT exported: OTEL_SDK_DISABLED"]
-    said = {
-        f"{what} are NOT sent to the queue: {variable}": what
-        for variable, what in SIGNALS.items()
-        if "godot" not in settings.words(os.environ[variable])
-    }
-    sent = [what for what in SIGNALS.values() if what not in said.values()]
-    return [*([f"{queue}for {' and '.join(sent)}"] if sent else []), *said]
+    sent: dict[str | None, list[str]] = {}
+    said = []
+    for variable, (signal, what) in SIGNALS.items():
+        if "godot" in settings.words(os.environ[variable]):
+            sent.setdefault(resolve(signal=signal), []).append(what)
+        else:
+            said.append(f"{what} are NOT sent to the queue: {variable}")
+    if None in sent:
+        os.environ[SAID_NO_QUEUE] = "1"
+    return [*(_queue(url, " and ".join(what)) for url, what in sent.items()), *said]
+
+
+def _queue(url: str | None, what: str) -> str:
+    if url is None:
+        return f"no queue for {what}: start one with `godot-otel up`"
+    return f"queue {without_password(url)} for {what}"

@@ -67,12 +67,14 @@ def _names() -> Iterator[Check]:
         if variable in SIGNALS and named and "godot" not in named:
             yield warning(
                 ABOUT,
-                f"{variable}={','.join(named)}: {SIGNALS[variable]} do not go to the"
+                f"{variable}={','.join(named)}: {SIGNALS[variable][1]} do not go to the"
                 " queue",
                 f"add godot to {variable}, or unset it",
             )
         elif variable in SIGNALS:
-            yield ok(ABOUT, f"`godot-otel run` sends {SIGNALS[variable]} to the queue")
+            yield ok(
+                ABOUT, f"`godot-otel run` sends {SIGNALS[variable][1]} to the queue"
+            )
 
 
 def _distro() -> Iterator[Check]:

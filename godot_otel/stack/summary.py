@@ -25,7 +25,7 @@ def lines(directory: Path, facts: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "Run your application:"
     yield f"  {_environment(directory)}godot-otel run -- flask run"
-    yield "Or let any OpenTelemetry SDK send its logs here:"
+    yield "Or let any OpenTelemetry SDK send its logs and spans here:"
     yield f"  {_exporter_variables(facts['otlp_url'])}"
     yield "Let an AI agent ask, by this entry in its MCP client:"
     entry = {"mcpServers": {"godot-otel": {"type": "http", "url": facts["mcp_url"]}}}

@@ -153,6 +153,25 @@ def test_the_line_says_service_queue_and_instrumentation(environment, tmp_path, 
     assert "secret" not in line
 
 
+def test_the_line_names_the_queue_of_each_signal(environment, monkeypatch, capsys):
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    one, other = "redis://:secret@one:7/1", "redis://other:7/1"
+    for variables, expected in [
+        ({"TRACES_": one}, "no queue for log records: start one with `godot-otel up`;"
+                           " queue redis://one:7/1 for spans;"),
+        ({"": other, "TRACES_": one}, "queue redis://other:7/1 for log records;"
+                                      " queue redis://one:7/1 for spans;"),
+        ({}, "no queue for log records and spans: start one with `godot-otel up`;"),
+    ]:  # fmt: skip # a sentence's end beside its beginning
+        with environment.context() as patched:
+            for name, url in variables.items():
+                patched.setenv(f"OTEL_EXPORTER_GODOT_{name}ENDPOINT", url)
+            main(["run", "--", "python", "x.py"])
+        line = capsys.readouterr().err
+        assert expected in line
+        assert "secret" not in line
+
+
 def test_mistakes_are_one_sentence_and_a_status(environment, capsys):
     assert main(["run"]) == 2
     assert main(["run", "--", "no-such-program"]) == 127

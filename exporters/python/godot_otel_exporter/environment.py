@@ -16,8 +16,11 @@ DEFAULTS = {
     "OTEL_BLRP_SCHEDULE_DELAY": "200",
 }
 
-SIGNALS = {"OTEL_LOGS_EXPORTER": "log records", "OTEL_TRACES_EXPORTER": "spans"}
-"""The variable that says where each of our signals goes, and what it is called."""
+SIGNALS = {
+    "OTEL_LOGS_EXPORTER": ("logs", "log records"),
+    "OTEL_TRACES_EXPORTER": ("traces", "spans"),
+}
+"""The variable that says where a signal goes; the signal, and what people call it."""
 
 
 def default(values: Mapping[str, str]) -> None:
