@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 Address = tuple[str, int] | str
@@ -16,6 +17,13 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 _PIECE_BYTES, _PIECE_SECONDS, _SLOW_PIECES = 3, 0.002, 100
 
 
+@dataclass(frozen=True)
+class _Spoiling:
+    word: bytes
+    way: str
+    answer: bytes
+
+
 class LossyProxy:
     """Forwards to *target*; ``spoil`` arms it for the next request with a word."""
 
@@ -23,7 +31,7 @@ class LossyProxy:
         self.target = target
         self.spoiled = 0
         self.stall_seconds = 1.0
-        self._armed: tuple[bytes, str, bytes] | None = None
+        self._armed: _Spoiling | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -35,7 +43,7 @@ class LossyProxy:
         ``reset`` instead of it; it is ``stalled``, or comes ``slow``, in small pieces.
         """
         assert way in WAYS
-        self._armed = (word, way, answer)
+        self._armed = _Spoiling(word, way, answer)
 
     def close(self) -> None:
         self._listener.close()
@@ -59,35 +67,43 @@ class LossyProxy:
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, self._connect() as server:
-            due: list[tuple[str, bytes]] = []
+            asked: list[_Spoiling] = []
             answers = threading.Thread(
-                target=self._answer, args=[server, client, due], daemon=True
+                target=self._answer, args=[server, client, asked], daemon=True
             )
             answers.start()
             with contextlib.suppress(OSError):
                 while request := client.recv(1 << 20):
                     armed = self._armed
-                    if armed and armed[0] in request:
-                        self._armed = None
-                        due.append(armed[1:])
+                    if armed and armed.word in request:
+                        asked[:] = [armed]
                     server.sendall(request)
             with contextlib.suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)
             answers.join()
 
     def _answer(
-        self, server: socket.socket, client: socket.socket, due: list[tuple[str, bytes]]
+        self, server: socket.socket, client: socket.socket, asked: list[_Spoiling]
     ) -> None:
         way = ""
         with contextlib.suppress(OSError):
             while reply := server.recv(1 << 20):
-                way = due.pop()[0] if due and due[0][1] in reply else ""
+                way = self._way_of(reply, asked)
                 self.spoiled += bool(way)
                 if not self._pass_on(reply, client, way):
                     break
         with contextlib.suppress(OSError):
             # Only woken up, the other thread closes it, which is the reset.
             client.shutdown(socket.SHUT_RD if way == "reset" else socket.SHUT_RDWR)
+
+    def _way_of(self, reply: bytes, asked: list[_Spoiling]) -> str:
+        """How to spoil *reply*; armed until an answer fits, on whichever connection."""
+        armed = self._armed
+        # By identity: an earlier one with the same words was for another answer.
+        if not (armed and any(one is armed for one in asked) and armed.answer in reply):
+            return ""
+        self._armed = None
+        return armed.way
 
     def _pass_on(self, reply: bytes, client: socket.socket, way: str) -> bool:
         """Send *reply*, spoiled in this *way*; False to end the connection."""

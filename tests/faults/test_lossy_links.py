@@ -103,11 +103,14 @@ def test_a_spoiled_answer_costs_no_record_and_doubles_none(links, request_, way)
     proxy, pipeline = links.proxies[link], links.pipeline
     before = proxy.spoiled
     proxy.spoil(word, way, answer)
-    for number in range(4):
+    # On a slow machine, four may all be in an answer that is under way already.
+    for number in range(200):
         links.log(f"{request_}-{way}-{number}")
         pipeline.admit(f"{request_}-{way}-{number}-too")
         time.sleep(0.05)
-    wait_until(lambda: proxy.spoiled > before, "an answer to be spoiled")
+        if number >= 3 and proxy.spoiled > before:
+            break
+    assert proxy.spoiled > before
     wait_until(lambda: pipeline.waiting() == 0, "an empty spool")
     wait_until(lambda: pipeline.depth() == 0, "the queue to drain")
     assert pipeline.oracle.verdict(pipeline.dsn) == RIGHT
