@@ -49,12 +49,14 @@ __all__ = [
     "SdkLoggingHandler",
     "attributes_of",
     "current_context",
+    "fields_of_event",
     "fields_of_span",
     "get_logger_provider",
     "has_more",
     "lighten",
     "limits_of",
     "load_instrumentors",
+    "origin_of_span",
     "processors_of",
     "span_processors_of",
     "takes_records_unchanged",
@@ -80,6 +82,13 @@ fields_of_span = attrgetter(
 """Returns what an ended span holds; asking its properties takes twice as long."""
 
 
+fields_of_event = attrgetter("_timestamp", "_name", "_attributes")
+"""Returns what an event of a span holds."""
+
+origin_of_span = attrgetter("_resource", "_instrumentation_scope")
+"""Returns whose span it is."""
+
+
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     """Return a span's attributes in a dictionary of their own.
 
@@ -98,13 +107,16 @@ def has_more(span: ReadableSpan) -> bool:
 
 
 def lighten(span: ReadableSpan) -> None:
-    """Free a span's lists of events and links when they hold and held nothing.
+    """Turn an ended span's lists of events and links into tuples, unless some dropped.
 
-    They are most of what an ordinary span takes in memory while it waits. What is freed
-    at once is at hand for the next span, and nothing for the collector of garbage.
+    The lists are most of what an ordinary span takes in memory while it waits. What is
+    freed at once is at hand for the next span, and nothing to collect as garbage.
     """
-    if not has_more(span):
-        span._events = span._links = ()
+    events, links = span._events, span._links
+    if not getattr(events, "dropped", 0):
+        span._events = tuple(events) if events else ()
+    if not getattr(links, "dropped", 0):
+        span._links = tuple(links) if links else ()
 
 
 def limits_of(provider: LoggerProvider) -> tuple[int | None, int | None]:

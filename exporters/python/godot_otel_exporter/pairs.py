@@ -6,9 +6,10 @@ from typing import Any
 
 from godot_otel.redact import Redactor
 from godot_otel_exporter import wire
-from godot_otel_exporter.values import SHORT, fill_pairs
+from godot_otel_exporter.values import SHORT, STACKTRACE, fill_pairs
 
 _CACHE_MAX = 4096
+_TRACES_MAX, _TRACE_MAX = 64, 16 * 1024  # a MB with what each is encoded to
 _INT64 = 2**63
 
 
@@ -20,13 +21,17 @@ class Pairs:
         self._tag = tag
         self._redactor = redactor
         self._keys: dict[str, bytes] = {}
+        self._traces: dict[str, bytes] = {}
 
     def encode(self, name: str, value: Any) -> bytes:
         """Encode an attribute; the common kinds by hand, as this is run most."""
-        key = self._keys.get(name) or self._key(name)
+        key = self._keys.get(name)
+        if key is None:
+            key = self._key(name)
         kind = value.__class__
         if not key:
-            return self._odd(name, value)
+            is_trace = name == STACKTRACE and kind is str
+            return self._trace(value) if is_trace else self._odd(name, value)
         if kind is str and len(value) <= SHORT:
             text = self._redactor.text(value)
             if len(text) <= SHORT:
@@ -44,10 +49,25 @@ class Pairs:
         fill_pairs(odd.attributes, {name: value}, self._redactor)
         return bytes(odd.SerializeToString())
 
+    def _trace(self, trace: str) -> bytes:
+        """Encode a stack trace: the same error at the same place has the same again.
+
+        Looking for secrets in it takes longer than all the rest of an error.
+        """
+        found = self._traces.get(trace)
+        if found is None:
+            found = self._odd(STACKTRACE, trace)
+            if len(trace) <= _TRACE_MAX:
+                if len(self._traces) >= _TRACES_MAX:
+                    self._traces.clear()  # each has another message
+                self._traces[trace] = found
+        return found
+
     def _key(self, name: str) -> bytes:
-        """Encode an attribute's name; nothing when its value is a secret."""
+        """Encode an attribute's name; nothing when its value is not an ordinary one."""
         if len(self._keys) >= _CACHE_MAX:
             self._keys.clear()  # names made of data: keep memory bounded
         secret = self._redactor.is_secret(name)
-        key = self._keys[name] = b"" if secret else wire.key(name)
+        odd = secret or name == STACKTRACE
+        key = self._keys[name] = b"" if odd else wire.key(name)
         return key

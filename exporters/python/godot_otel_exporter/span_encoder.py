@@ -7,7 +7,7 @@ In: what OpenTelemetry's SDK hands to a processor or exporter. Out: the bytes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
@@ -18,7 +18,12 @@ from opentelemetry.trace import Link, StatusCode
 
 from godot_otel.redact import Redactor
 from godot_otel_exporter import span, wire
-from godot_otel_exporter._compat import fields_of_span, has_more
+from godot_otel_exporter._compat import (
+    fields_of_event,
+    fields_of_span,
+    has_more,
+    origin_of_span,
+)
 from godot_otel_exporter.groups import fill_resource, fill_scope
 from godot_otel_exporter.pace import give_way
 from godot_otel_exporter.pairs import Pairs
@@ -26,6 +31,7 @@ from godot_otel_exporter.span import KINDS, LOCAL, REMOTE, text_of
 from godot_otel_exporter.values import short_text
 
 _TURN = 256  # spans that are encoded in about 2 ms
+_NAMES_MAX, _NAME_MAX = 1024, 200
 
 _Scopes = dict[InstrumentationScope | None, list[bytes]]
 
@@ -35,13 +41,14 @@ class SpanEncoder:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        self._names: dict[str, bytes] = {}
         self._pairs = Pairs(Span, wire.SPAN_ATTRIBUTES, redactor)
         self._event_pairs = Pairs(Span.Event, wire.EVENT_ATTRIBUTES, redactor)
         self._link_pairs = Pairs(Span.Link, wire.LINK_ATTRIBUTES, redactor)
 
     def encode(self, spans: Sequence[ReadableSpan]) -> tuple[bytes, int]:
         """Encode *spans* as an OTLP request; return how many are in it."""
-        found: dict[int, tuple[Resource, _Scopes]] = {}
+        groups: dict[int, tuple[Resource, _Scopes]] = {}
         places: dict[tuple[int, int], list[bytes]] = {}
         count = 0
         for number, one in enumerate(spans):
@@ -52,15 +59,14 @@ class SpanEncoder:
                 data = self._carefully(one)
             if data:
                 count += 1
-                resource, scope = one.resource, one.instrumentation_scope
+                resource, scope = origin_of_span(one)
                 place = places.get((id(resource), id(scope)))
                 if place is None:
-                    scopes = found.setdefault(id(resource), (resource, {}))[1]
+                    scopes = groups.setdefault(id(resource), (resource, {}))[1]
                     place = scopes.setdefault(scope, [])
                     places[id(resource), id(scope)] = place
                 place.append(data)
-        groups = [self._group(*group) for group in found.values()]
-        return b"".join(groups), count
+        return b"".join([self._group(*group) for group in groups.values()]), count
 
     def _group(self, resource: Resource, scopes: _Scopes) -> bytes:
         head = ResourceSpans()
@@ -84,9 +90,10 @@ class SpanEncoder:
         head = wire.span_head(
             context.trace_id, context.span_id, KINDS[id(kind)], start, end, flags
         )
-        parts = [head, lineage, wire.framed(wire.NAME, self._text(name))]
-        pair = self._pairs.encode
-        parts += [pair(key, value) for key, value in attributes.copy().items()]
+        parts = [head, lineage, self._names.get(name) or self._name(name)]
+        if attributes:
+            pair = self._pairs.encode
+            parts += [pair(key, value) for key, value in attributes.copy().items()]
         if dropped := attributes.dropped:
             parts += wire.DROPPED_ATTRIBUTES, wire.varint(dropped)
         if state := context.trace_state:
@@ -100,19 +107,28 @@ class SpanEncoder:
             parts.append(wire.status(status.status_code.value, message))
         return wire.framed(wire.SPANS, b"".join(parts))
 
-    def _more(self, events: Any, links: Any) -> Iterator[bytes]:
-        yield from map(self._event, events)
-        if dropped := events.dropped:
-            yield wire.DROPPED_EVENTS + wire.varint(dropped)
-        yield from map(self._link, links)
-        if dropped := links.dropped:
-            yield wire.DROPPED_LINKS + wire.varint(dropped)
+    def _name(self, name: str) -> bytes:
+        if len(self._names) >= _NAMES_MAX:
+            self._names.clear()  # names made of data: keep memory bounded
+        found = wire.framed(wire.NAME, self._text(name))
+        if len(name) <= _NAME_MAX:
+            self._names[name] = found
+        return found
+
+    def _more(self, events: Any, links: Any) -> list[bytes]:
+        parts = [*map(self._event, events), *map(self._link, links)]
+        if dropped := getattr(events, "dropped", 0):
+            parts.append(wire.DROPPED_EVENTS + wire.varint(dropped))
+        if dropped := getattr(links, "dropped", 0):
+            parts.append(wire.DROPPED_LINKS + wire.varint(dropped))
+        return parts
 
     def _event(self, event: Event) -> bytes:
-        parts = [wire.event_head(event.timestamp, self._text(event.name))]
-        if attributes := event.attributes:
+        time, name, attributes = fields_of_event(event)
+        parts = [wire.event_head(time, self._text(name))]
+        if attributes:
             pair = self._event_pairs.encode
-            parts += [pair(key, value) for key, value in attributes.copy().items()]  # type: ignore[attr-defined] # a dictionary in all but name
+            parts += [pair(key, value) for key, value in attributes.copy().items()]
         if dropped := event.dropped_attributes:
             parts += wire.DROPPED_EVENT_ATTRIBUTES, wire.varint(dropped)
         return wire.framed(wire.EVENTS, b"".join(parts))
