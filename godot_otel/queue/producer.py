@@ -15,7 +15,7 @@ from godot_otel import fault, levels
 from godot_otel.errors import QueueFullError, SettingError
 from godot_otel.levels import Instance, LevelBoard
 from godot_otel.queue import scripts
-from godot_otel.queue.client import options, unreachable
+from godot_otel.queue.client import OnePiece, options, unreachable
 from godot_otel.queue.entry import Entry
 from godot_otel.queue.keys import (
     DEFAULT_MAX_BYTES,
@@ -49,7 +49,7 @@ class Producer:
         self.run: str | None = None
         """Which run of the server answered last; None while it has not said so."""
         chosen = options(connect_timeout, socket_timeout)
-        chosen["redis_connect_func"] = self._greet
+        chosen |= {"redis_connect_func": self._greet, "command_packer": OnePiece()}
         try:
             self._redis = redis.Redis.from_url(url, **chosen)
         except ValueError as error:
