@@ -254,7 +254,7 @@ def test_batches_wait_on_disk_while_the_queue_is_away_and_arrive_in_order(
     assert mortal.bodies() == ["a", *away]  # the server has forgotten the first
     first, second = said
     assert first.startswith("the queue cannot be used: ConnectionError; batches go to")
-    assert second == "the queue takes log records again"
+    assert second == "the queue takes batches again"
 
 
 def test_batches_wait_on_disk_while_the_queue_is_full(server, exporter_of, said):
@@ -292,7 +292,7 @@ def test_a_queue_that_is_full_is_not_hammered(server, exporter_of, monkeypatch, 
     assert 3 <= len(attempts) <= 6  # at once, and after 0.25, 0.5, 1, 2 s
     server.set_limit(max_records=100)
     eventually(lambda: len(server.bodies()) == 20)
-    assert said[1:] == ["the queue takes log records again"]
+    assert said[1:] == ["the queue takes batches again"]
 
 
 @pytest.mark.parametrize("timeout", [0.3, 1.0, 10.0])

@@ -23,7 +23,7 @@ class Counters:
         self.emitted = 0
         self.spooled = 0
         self.dropped: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may log amid any of this
 
     def emit(self, records: int) -> None:
         """Count records that were handed over."""

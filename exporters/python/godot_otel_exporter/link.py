@@ -1,7 +1,6 @@
 """The thread that talks to the queue: batches first, then everything else.
 
-It sends what the exporters of both signals encoded, replays the spool once the queue is
-back, learns the levels set at run time, and tells the queue that this process lives.
+It sends what the exporters of both signals encoded; the rest is in ``upkeep``.
 """
 
 from __future__ import annotations
@@ -16,25 +15,13 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from godot_otel.errors import RetryableError
 from godot_otel.queue import Entry
-from godot_otel_exporter.counters import NO_LOSSES, losses
 from godot_otel_exporter.diagnostics import report
-from godot_otel_exporter.encode import Batch
-from godot_otel_exporter.levels import Levels
 from godot_otel_exporter.memory import Flush
 from godot_otel_exporter.sender import Sender
+from godot_otel_exporter.upkeep import FAREWELL_SECONDS, Upkeep
 
 INBOX_ENTRIES = 4
-LEVELS_SECONDS = 4.0
-PRESENCE_SECONDS = 30.0
-_FIRST_CONTACT_SECONDS = 1.0  # so that a program of a moment contacts nobody for it
-_ROUND_SECONDS = 0.1
-_SPOOL_SECONDS, _SHARE_SECONDS = 1.0, 0.01
-_IDLE_SECONDS = 0.5
 _ROOM_SECONDS, _GLANCE_SECONDS = 0.25, 0.002
-
-
-_COUNTERS = Batch(b"", 0)
-"""An entry with no records brings the counters of both signals."""
 
 
 class _Farewell(Flush):
@@ -51,7 +38,7 @@ class Link:
         """What it was made for: an exporter of each."""
         self.in_use: set[str] = set()
         """Those of them whose exporters have not been shut down."""
-        self._levels = Levels(sender.counters.service)
+        self._upkeep = Upkeep(sender, lambda: not self._inbox.empty())
         self._begin()
 
     def _begin(self) -> None:
@@ -62,16 +49,11 @@ class Link:
         self._starting = threading.RLock()
         self._over = False
         self._thread: threading.Thread | None = None
-        self._learnt: int | None = None
-        self._told = NO_LOSSES
-        self._registered = False
-        self._next_level = time.monotonic() + _FIRST_CONTACT_SECONDS
-        self._next_presence = self._next_level
-        self._next_spool = 0.0
 
     def _after_fork(self) -> None:
         """Begin life in a forked child, with a thread if the parent had one."""
         self.sender.after_fork()
+        self._upkeep.begin()
         had = self._thread is not None
         self._begin()
         if had:
@@ -79,9 +61,7 @@ class Link:
 
     def named(self, service: str) -> None:
         """Say which service this is; levels are set by that name."""
-        if service != self.sender.counters.service:
-            self.sender.counters.service = service
-            self._levels = Levels(service)
+        self._upkeep.named(service)
 
     def start(self) -> None:
         """Start the thread unless it runs; at interpreter exit there is none."""
@@ -132,7 +112,7 @@ class Link:
 
     def leave(self, timeout: float) -> None:
         """Have the thread take this process off the list of those that live."""
-        if self._registered and self._thread is not None:
+        if self._upkeep.registered and self._thread is not None:
             mark = _Farewell()
             self._put(mark)
             mark.wait(timeout)
@@ -164,7 +144,7 @@ class Link:
         if thread is not None:
             self._inbox.put(None)
             # Without a batch it asks whether the queue is back: nobody waits for that.
-            thread.join(timeout if self._on_the_way else min(timeout, _IDLE_SECONDS))
+            thread.join(timeout if self._on_the_way else min(timeout, FAREWELL_SECONDS))
             if thread.is_alive() and (hand := self._hand) is not None:
                 # It hangs in an attempt that may succeed after all: the ledger
                 # recognises the second one by its id.
@@ -177,7 +157,7 @@ class Link:
                 item.arrive()
         self._on_the_way.clear()
         if thread is None or not thread.is_alive():
-            self._say_goodbye()
+            self._upkeep.say_goodbye()
         while (lost := self.sender.window.take()) is not None:
             self.sender.keep(lost)
         if not self._over:
@@ -197,7 +177,7 @@ class Link:
         with suppress_instrumentation():
             while True:
                 try:
-                    item = inbox.get(timeout=self._until_next())
+                    item = inbox.get(timeout=self._upkeep.until_next())
                 except queue.Empty:
                     pass
                 else:
@@ -208,7 +188,7 @@ class Link:
                 if self._thread is not threading.current_thread() and inbox.empty():
                     return
                 try:
-                    self._upkeep()
+                    self._upkeep.run()
                 except RetryableError:
                     self.sender.failed()
                 except Exception as error:
@@ -225,7 +205,7 @@ class Link:
 
     def _handle(self, item: Entry | Flush) -> None:
         if isinstance(item, _Farewell):
-            self._say_goodbye()
+            self._upkeep.say_goodbye()
         if isinstance(item, Flush):
             item.arrive()
         else:
@@ -238,126 +218,9 @@ class Link:
         self._hand = entry
         try:
             if self.sender.send(entry):
-                self._told = losses(entry.source)
+                self._upkeep.told(entry)
         except Exception as error:
             report("internal", "sending failed: %s", type(error).__name__)
             self.sender.counters.drop("internal", entry.records)
         finally:
             self._hand = None
-
-    def _until_next(self) -> float:
-        sender = self.sender
-        if sender.open:
-            times = [sender.next_probe]
-        elif sender.window.lost:
-            return 0.0
-        else:
-            times = [self._next_level, self._next_presence]
-            if sender.heard:
-                times.append(self._next_spool)
-        if (expiry := self._levels.next_expiry) is not None:
-            times.append(expiry)
-        return max(0.0, min(times) - time.monotonic())
-
-    def _upkeep(self) -> None:
-        sender, now = self.sender, time.monotonic()
-        expiry = self._levels.next_expiry
-        if expiry is not None and now >= expiry and self._levels.tick():
-            self._next_presence = 0.0
-        if sender.open:
-            if not sender.probe():
-                return
-            self._next_spool = 0.0
-        elif (
-            now >= self._next_level
-            and now - sender.heard >= LEVELS_SECONDS
-            and not sender.probe()
-        ):
-            return
-        self._next_level = sender.heard + LEVELS_SECONDS
-        if sender.window.lost and not self._resend():
-            return
-        self._follow_levels()
-        if now >= self._next_presence:
-            self._show_presence()
-        if sender.heard and now >= self._next_spool:
-            self._replay()
-
-    def _follow_levels(self) -> None:
-        version = self.sender.level_version
-        producer = self.sender.producer()
-        if producer is None or version is None or version == self._learnt:
-            return
-        if version or self._learnt is not None:
-            self._levels.learn(producer.levels())
-            self._next_presence = 0.0
-        self._learnt = version
-
-    def _show_presence(self) -> None:
-        """Register this process, and send its counters if no batch has brought them."""
-        self._next_presence = time.monotonic() + PRESENCE_SECONDS
-        sender = self.sender
-        producer = sender.producer()
-        if producer is None or not sender.heard:
-            return
-        producer.register(sender.counters.instance, self._levels.facts())
-        self._registered = True
-        self._tell_counters()
-
-    def _tell_counters(self) -> None:
-        """Send what was lost or spooled; what was emitted goes with its batches."""
-        source = self.sender.counters.source()
-        if losses(source) == self._told:
-            return
-        if self.sender.attempt(
-            self.sender.entry(_COUNTERS, encoding=b"", signal=b"logs")
-        ):
-            self._told = losses(source)
-
-    def _resend(self, seconds: float = _ROUND_SECONDS) -> bool:
-        """Send again what a server that died may have lost; False when it is away."""
-        sender, ends = self.sender, time.monotonic() + seconds
-        while time.monotonic() < ends and (entry := sender.window.take()) is not None:
-            if not sender.attempt(entry):
-                sender.window.give_back(entry)
-                return False
-        return True
-
-    def _replay(self, seconds: float = _ROUND_SECONDS) -> None:
-        """Send what waits on disk, for a moment.
-
-        New batches have precedence, but leave a fifth of the time: where they never
-        stop coming, the spool would fill up beside a queue that has room.
-        """
-        sender, began, first = self.sender, time.monotonic(), 0.0
-
-        def send(entry: Entry) -> bool:
-            nonlocal first
-            now = time.monotonic()
-            first = first or now  # many files take a while to be looked through
-            turn = seconds if self._inbox.empty() else _SHARE_SECONDS
-            return now - first <= turn and sender.attempt(entry)
-
-        self._next_spool = began + _SPOOL_SECONDS
-        if sender.replay(send) and not sender.open:
-            now = time.monotonic()
-            busy = not self._inbox.empty()
-            self._next_spool = now + 4 * (now - began) if busy else 0.0
-
-    def _say_goodbye(self) -> None:
-        sender = self.sender
-        if sender.open or not sender.heard:
-            return
-        try:
-            with suppress_instrumentation():
-                if not self._resend(_IDLE_SECONDS):
-                    return
-                self._tell_counters()
-                if sender.counters.spooled:
-                    self._replay(_IDLE_SECONDS)  # this may be the last of the programs
-                producer = sender.producer()
-                if producer is not None and self._registered:
-                    producer.unregister(sender.counters.instance)
-                    self._registered = False
-        except RetryableError:
-            return

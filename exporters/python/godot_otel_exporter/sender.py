@@ -64,7 +64,9 @@ class Sender:
         self._url: str | None = None
         self._failures = self._refusals = 0
         self._next_probe = 0.0
-        self._lock = threading.Lock()  # never held while the network is used
+        # Never held while the network is used. Taken twice by a thread whose garbage is
+        # collected meanwhile: a finalizer may log, which at the end is sending.
+        self._lock = threading.RLock()
 
     def after_fork(self) -> None:
         """Begin life in a forked child."""
@@ -240,7 +242,7 @@ class Sender:
             if entry is not None and entry.records:
                 recovered, self._refusals = max(recovered, self._refusals), 0
         if recovered > 1:  # a single hiccup was not reported either way for long
-            report("recovered", "the queue takes log records again")
+            report("recovered", "the queue takes batches again")
 
     def failed(self) -> None:
         """Open the circuit; the next probe is later each time."""
