@@ -154,7 +154,7 @@ class Reader:
     async def _greet(self, connection: store.Connection) -> None:
         """Make a connection ready for one answer; raise where it is none any more."""
         try:
-            facts = await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
+            facts = await fetch_prepared(connection, _PREPARE, [STATEMENT_TIMEOUT])
             self._greeting = facts[0][:2]
         except psycopg.Error as error:
             if connection.closed:
@@ -223,4 +223,17 @@ async def fetch(
     if clauses:
         statement = statement.format(**clauses)
     cursor = await connection.execute(cast(Any, statement), values, prepare=False)
+    return cast("list[tuple[Any, ...]]", await cursor.fetchall())
+
+
+async def fetch_prepared(
+    connection: store.Connection,
+    statement: str,
+    values: Sequence[Any] | Mapping[str, Any] = (),
+) -> list[tuple[Any, ...]]:
+    """Run a statement that every session plans once: to plan it costs more than to run.
+
+    Only for what no plan could prune: tables without partitions, or all of few.
+    """
+    cursor = await connection.execute(cast(Any, statement), values, prepare=True)
     return cast("list[tuple[Any, ...]]", await cursor.fetchall())

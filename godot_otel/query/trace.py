@@ -13,7 +13,7 @@ from godot_otel.query.filters import LEVELS, Filters, TraceIds
 from godot_otel.query.line import COLUMNS, Line, rfc3339
 from godot_otel.query.linked import Linked, linked
 from godot_otel.query.logs import MAX_LIMIT, Page, read_page
-from godot_otel.query.reader import Reader, fetch
+from godot_otel.query.reader import Reader, fetch, fetch_prepared
 from godot_otel.query.root import Root
 from godot_otel.query.slices import Slice, index_slices, whole_trace_id
 from godot_otel.query.span import COLUMNS as SPAN_COLUMNS
@@ -152,7 +152,8 @@ async def _locate(
     connection: store.Connection, trace_id: UUID
 ) -> tuple[Trace, list[Slice]] | None:
     """What the index knows of a whole trace, and where its rows are."""
-    rows = await fetch(connection, sql.query("trace"), {"trace_id": trace_id})
+    values = {"trace_id": trace_id}
+    rows = await fetch_prepared(connection, sql.query("trace"), values)
     if not rows:
         return None
     pieces = [Slice(*row[7:]) for row in rows if row[7] is not None]
