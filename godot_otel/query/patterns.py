@@ -13,7 +13,7 @@ from godot_otel.query.counts import Counted, count, rollup_clauses
 from godot_otel.query.dictionary import templates
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import FilterError, Filters
-from godot_otel.query.freshness import Ingest, ingest
+from godot_otel.query.freshness import Ingest, answering
 from godot_otel.query.line import COLUMNS, Line, window
 from godot_otel.query.pattern import Pattern, ranked
 from godot_otel.query.reader import Reader, fetch
@@ -79,7 +79,8 @@ async def patterns(
     _check(filters, limit)
     assert filters.since is not None
     since, until = filters.since.replace(second=0, microsecond=0), filters.until
-    async with reader.connection() as connection:
+    async with answering(reader, since) as answer:
+        connection, facts = answer.connection, answer.ingest
         other = None
         if compare_to.strip():
             other = await baseline(connection, filters, compare_to, since, until)
@@ -88,7 +89,6 @@ async def patterns(
         shown = found[:limit]
         await _names(connection, shown)
         await _examples(connection, filters, other, shown)
-        facts = await ingest(reader, connection, since)
         notes = [*now.notes(), *await _doubts(connection, filters, before, other)]
         if not found and not now.stopped:
             notes += await why_empty(connection, filters, since, until, facts)
