@@ -75,9 +75,8 @@ async def answering(
 ) -> AsyncIterator[Answer]:
     """Lend a connection like ``Reader.ask``, once queue and store are asked.
 
-    Before any row is read: what is stored between then and now may be in the answer,
-    and what the queue did not hold then is. Drops are of the applications heard of
-    after *since*.
+    They are asked before rows are read, *asks* aside: then whatever the queue no longer
+    held is in the answer. Drops are of the applications heard of after *since*.
     """
     depth = asyncio.ensure_future(reader.depth())
     try:
@@ -89,8 +88,10 @@ async def answering(
                 facts = await fetch(lent.connection, newest.statement, newest.values)
             ingest = _ingest(await depth, *facts[0])
             yield Answer(lent.connection, ingest, lent.rows[1:])
-    finally:
+    except BaseException:
         depth.cancel()
+        await asyncio.gather(depth, return_exceptions=True)
+        raise
 
 
 def _newest(since: datetime | None, after: datetime) -> Ask:
