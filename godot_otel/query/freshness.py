@@ -100,7 +100,7 @@ def _newest(since: datetime | None, after: datetime) -> Ask:
     Today's batches are in one or two partitions, and those of a store at rest in any.
     """
     first = UUID(int=int(after.timestamp() * 1000) << 80)
-    return Ask(sql.query("ingest"), {"since": since, "after": first})
+    return Ask(sql.query("ingest"), {"since": since, "after": first}, prepare=True)
 
 
 def _ingest(

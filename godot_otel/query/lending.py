@@ -38,8 +38,8 @@ Rows = list[tuple[Any, ...]]
 class Ask:
     """A statement with what it binds, to be sent together with others.
 
-    *prepare*: each session plans it once, because that costs more than to run it. Only
-    for what no plan could prune: tables without partitions, or all of few.
+    *prepare*: each session plans it once, because that costs more than to run it. Such
+    a plan locks all partitions, so it is for tables that have none, or one for a day.
     """
 
     statement: str
