@@ -54,11 +54,11 @@ async def connect(dsn: str, *, application_name: str = "godot-otel") -> Connecti
 
 
 async def open_pool(
-    dsn: str, *, check: Callable[[Connection], Awaitable[None]], max_size: int = 4
+    dsn: str, *, configure: Callable[[Connection], Awaitable[None]], max_size: int = 4
 ) -> Pool:
     """Open a pool that keeps trying to connect; it never waits for the first one.
 
-    *check* sees each connection before it is lent; one that it raises for is replaced.
+    *configure* sees each connection once; one that it raises for is replaced.
     """
     pool: Pool = AsyncConnectionPool(
         dsn,
@@ -67,7 +67,7 @@ async def open_pool(
         open=False,
         timeout=3.0,
         kwargs={"autocommit": True, "application_name": "godot-otel"},
-        check=check,
+        configure=configure,
     )
     await pool.open()
     return pool

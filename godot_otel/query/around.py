@@ -6,7 +6,7 @@ from godot_otel import store
 from godot_otel.query import cursor as cursors
 from godot_otel.query.clauses import Clauses
 from godot_otel.query.filters import FilterError, Filters
-from godot_otel.query.freshness import ingest
+from godot_otel.query.freshness import answering
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.logs import MAX_LIMIT, Page
 from godot_otel.query.reader import Reader, fetch
@@ -34,7 +34,8 @@ async def around(
         raise FilterError(f"limit: {limit} is not within 1 to {MAX_LIMIT}")
     if not 0 <= seq < 2**63:
         raise FilterError("around: it is not the seq of a line")
-    async with reader.connection() as connection:
+    async with answering(reader, None) as answer:
+        connection = answer.connection
         middle = await _line(connection, seq)
         if middle is None:
             raise FilterError(f"around: no line has the seq {seq}; it may have expired")
@@ -45,13 +46,12 @@ async def around(
             middle,
             *await _side(connection, filters, middle, after, newest=False),
         ]
-        facts = await ingest(reader, connection, None)
     return Page(
         lines=lines,
         since=filters.since,
         until=filters.until,
         next_cursor=None,
-        ingest=facts,
+        ingest=answer.ingest,
         given=filters.given,
         around=seq,
     )

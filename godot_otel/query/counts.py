@@ -59,8 +59,10 @@ class Count:
     def add(self, other: Count) -> None:
         """Take another's lines in."""
         self.lines += other.lines
-        self.first = min(self.first, other.first)
-        self.last = max(self.last, other.last)
+        if other.first < self.first:
+            self.first = other.first
+        if other.last > self.last:
+            self.last = other.last
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -266,7 +268,7 @@ class _Rows:
         self, connection: store.Connection, piece: Slice, _: Pace
     ) -> AsyncIterator[Step]:
         chunks = await candidates(
-            connection, piece, self.words, newest=True, table=self.rows.chunks
+            connection, [piece], self.words, newest=True, table=self.rows.chunks
         )
         look = self.rows.look(self.filters.text)
         for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):

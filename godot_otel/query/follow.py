@@ -9,7 +9,7 @@ from godot_otel.query import cursor as cursors
 from godot_otel.query.clauses import check_patterns
 from godot_otel.query.emptiness import not_arrived, unknown_names
 from godot_otel.query.filters import FilterError, Filters
-from godot_otel.query.freshness import ingest
+from godot_otel.query.freshness import answering
 from godot_otel.query.line import Line
 from godot_otel.query.logs import MAX_LIMIT, Page
 from godot_otel.query.reader import Reader
@@ -49,18 +49,20 @@ async def follow(
             break
         if not behind:
             await asyncio.sleep(min(POLL_INTERVAL, left))
-    async with reader.connection() as connection:
-        facts = await ingest(reader, connection, None)
+    async with answering(reader, None) as answer:
         notes = []
         if not lines:
-            notes = [f"no such line was stored within {wait:g} s", *not_arrived(facts)]
-            notes += await unknown_names(connection, filters)
+            notes = [
+                f"no such line was stored within {wait:g} s",
+                *not_arrived(answer.ingest),
+            ]
+            notes += await unknown_names(answer.connection, filters)
     return Page(
         lines=lines,
         since=None,
         until=None,
         next_cursor=follow_cursor(filters, seq),
-        ingest=facts,
+        ingest=answer.ingest,
         notes=notes,
         digest=_digest(filters),
         given=filters.given,

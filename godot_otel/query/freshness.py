@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from godot_otel import sql, store
+from godot_otel.query.lending import Ask, Rows
 from godot_otel.query.line import rfc3339
 from godot_otel.query.reader import Reader, fetch
+from godot_otel.queue import Depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,53 @@ class Ingest:
         return said
 
 
-async def ingest(
-    reader: Reader, connection: store.Connection, since: datetime | None
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer is made with: a connection, and how fresh it will be."""
+
+    connection: store.Connection
+    ingest: Ingest
+    rows: tuple[Rows, ...] = ()
+    """Of the statements that were asked first."""
+
+
+@contextlib.asynccontextmanager
+async def answering(
+    reader: Reader, since: datetime | None, *asks: Ask
+) -> AsyncIterator[Answer]:
+    """Lend a connection like ``Reader.ask``, once queue and store are asked.
+
+    They are asked before rows are read, *asks* aside: then whatever the queue no longer
+    held is in the answer. Drops are of the applications heard of after *since*.
+    """
+    depth = asyncio.ensure_future(reader.depth())
+    try:
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        async with reader.ask(_newest(since, yesterday), *asks) as lent:
+            facts = lent.rows[0]
+            if facts[0][1] is None:  # a store at rest
+                newest = _newest(since, datetime(1970, 1, 1, tzinfo=UTC))
+                facts = await fetch(lent.connection, newest.statement, newest.values)
+            ingest = _ingest(await depth, *facts[0])
+            yield Answer(lent.connection, ingest, lent.rows[1:])
+    except BaseException:
+        depth.cancel()
+        await asyncio.gather(depth, return_exceptions=True)
+        raise
+
+
+def _newest(since: datetime | None, after: datetime) -> Ask:
+    """Ask for drops by reason, and when the newest batches were stored.
+
+    Today's batches are in one or two partitions, and those of a store at rest in any.
+    """
+    first = UUID(int=int(after.timestamp() * 1000) << 80)
+    return Ask(sql.query("ingest"), {"since": since, "after": first}, prepare=True)
+
+
+def _ingest(
+    depth: Depth | None, dropped: dict[str, int], last_stored: datetime | None
 ) -> Ingest:
-    """Ask queue and store; drops are of the applications heard of after *since*."""
-    depth, (dropped, last_stored) = await asyncio.gather(
-        reader.depth(), _stored(connection, since)
-    )
     return Ingest(
         queue_depth=depth.records if depth else None,
         queue_bytes=depth.bytes if depth else None,
@@ -70,20 +114,3 @@ async def ingest(
         dropped_by_reason=dict(sorted(dropped.items())),
         last_stored=last_stored,
     )
-
-
-async def _stored(
-    connection: store.Connection, since: datetime | None
-) -> tuple[dict[str, int], datetime | None]:
-    """Drops by reason, and when the newest batches were stored.
-
-    Today's batches are in one or two partitions, and those of a store at rest in any.
-    """
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    for after in (yesterday, datetime(1970, 1, 1, tzinfo=UTC)):
-        first = UUID(int=int(after.timestamp() * 1000) << 80)
-        values = {"since": since, "after": first}
-        dropped, last = (await fetch(connection, sql.query("ingest"), values))[0]
-        if last is not None:
-            break
-    return dropped, last

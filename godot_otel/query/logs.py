@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from godot_otel import store
 from godot_otel.query import cursor as cursors
 from godot_otel.query.cursor import Position
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import FilterError, Filters
-from godot_otel.query.freshness import Ingest, ingest
+from godot_otel.query.freshness import Answer, Ingest, answering
 from godot_otel.query.line import Line, window
 from godot_otel.query.reader import Reader
 from godot_otel.query.slices import Slice
@@ -54,6 +53,20 @@ class Page:
         return window(self.since, self.until)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a page; made by ``question``."""
+
+    filters: Filters
+    since: datetime | None
+    until: datetime | None
+    limit: int
+    newest: bool
+    digest: str
+    position: Position | None
+    """Where the page before ended."""
+
+
 async def logs(
     reader: Reader,
     filters: Filters,
@@ -70,26 +83,13 @@ async def logs(
         FilterError: the order, limit or cursor is none, or the trace id is ambiguous.
         StoreUnreachableError: see ``Reader.connection``.
     """
-    async with reader.connection() as connection:
-        return await read_page(
-            reader, connection, filters, limit=limit, order=order, cursor=cursor
-        )
+    asked = question(filters, limit=limit, order=order, cursor=cursor)
+    async with answering(reader, asked.since) as answer:
+        return await read_page(answer, asked)
 
 
-async def read_page(
-    reader: Reader,
-    connection: store.Connection,
-    filters: Filters,
-    *,
-    limit: int,
-    order: str,
-    cursor: str = "",
-    pieces: list[Slice] | None = None,
-) -> Page:
-    """What ``logs`` promises, over a connection that *reader* has lent.
-
-    *pieces* are where the lines of the filters' trace are, if that is known.
-    """
+def question(filters: Filters, *, limit: int, order: str, cursor: str = "") -> Question:
+    """Check what is asked of a page of lines; see ``logs``."""
     newest = _order(order)
     if not 1 <= limit <= MAX_LIMIT:
         raise FilterError(f"limit: {limit} is not within 1 to {MAX_LIMIT}")
@@ -98,24 +98,35 @@ async def read_page(
     if cursor.strip():
         since, until, *numbers = cursors.decode(cursor, digest, 3)
         position = cursors.position(numbers)
+    return Question(filters, since, until, limit, newest, digest, position)
+
+
+async def read_page(
+    answer: Answer, asked: Question, pieces: list[Slice] | None = None
+) -> Page:
+    """What ``logs`` promises.
+
+    *pieces* are where the lines of the filters' trace are, if that is known.
+    """
+    connection, filters, limit = answer.connection, asked.filters, asked.limit
+    since, until = asked.since, asked.until
     walk = await prepare(
-        connection, filters, since, until, newest=newest, pieces=pieces
+        connection, filters, since, until, newest=asked.newest, pieces=pieces
     )
-    found, edge = await walk.read(connection, position, limit + 1)
-    facts = await ingest(reader, connection, since)
+    found, edge = await walk.read(connection, asked.position, limit + 1)
     notes = []
-    if not found and edge is None and position is None:
-        notes = await why_empty(connection, filters, since, until, facts)
+    if not found and edge is None and asked.position is None:
+        notes = await why_empty(connection, filters, since, until, answer.ingest)
     at = found[limit - 1].position if len(found) > limit else edge
     return Page(
         lines=found[:limit],
         since=since,
         until=until,
-        next_cursor=_cursor(digest, since, until, at) if at else None,
-        ingest=facts,
+        next_cursor=_cursor(asked.digest, since, until, at) if at else None,
+        ingest=answer.ingest,
         notes=notes,
         searched_to=edge.time if edge and len(found) <= limit else None,
-        digest=digest,
+        digest=asked.digest,
         given=filters.given,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -85,14 +85,17 @@ def ranked(
         ):
             if severity < filters.severity:
                 continue
-            pattern = found.setdefault(template, Pattern(template))
-            pattern.severity = max(pattern.severity, severity)
+            pattern = found.get(template)
+            if pattern is None:
+                pattern = found[template] = Pattern(template)
+            if severity > pattern.severity:
+                pattern.severity = severity
             pattern.services.add(service)
-            known = getattr(pattern, side)
+            known: Count | None = getattr(pattern, side)
             if known:
                 known.add(one)
             else:
-                setattr(pattern, side, replace(one))
+                setattr(pattern, side, Count(one.lines, one.first, one.last))
     total = sum(pattern.lines for pattern in found.values())
     for pattern in found.values():
         pattern.share = pattern.lines / max(1, total)

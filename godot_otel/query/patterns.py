@@ -8,18 +8,23 @@ from typing import Any
 
 from godot_otel import store
 from godot_otel.query.baseline import Baseline, baseline
-from godot_otel.query.clauses import row_clauses
+from godot_otel.query.clauses import Clauses, row_clauses
 from godot_otel.query.counts import Counted, count, rollup_clauses
 from godot_otel.query.dictionary import templates
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import FilterError, Filters
-from godot_otel.query.freshness import Ingest, ingest
+from godot_otel.query.freshness import Ingest, answering
 from godot_otel.query.line import COLUMNS, Line, window
 from godot_otel.query.pattern import Pattern, ranked
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import slices
 
 MAX_LIMIT = 100
+_EXAMPLES = 20  # looked for by one statement, which locks a partition for each at most
+_EXAMPLE = (
+    "(SELECT {place}, {columns} FROM logs AS l"
+    " WHERE l.time = %s AND l.template_id = %s AND {clauses} LIMIT 1)"
+)
 _USABLE = {
     "component", "logger", "environment", "version", "level", "since", "until",
     "search", "where",
@@ -74,7 +79,8 @@ async def patterns(
     _check(filters, limit)
     assert filters.since is not None
     since, until = filters.since.replace(second=0, microsecond=0), filters.until
-    async with reader.connection() as connection:
+    async with answering(reader, since) as answer:
+        connection, facts = answer.connection, answer.ingest
         other = None
         if compare_to.strip():
             other = await baseline(connection, filters, compare_to, since, until)
@@ -83,7 +89,6 @@ async def patterns(
         shown = found[:limit]
         await _names(connection, shown)
         await _examples(connection, filters, other, shown)
-        facts = await ingest(reader, connection, since)
         notes = [*now.notes(), *await _doubts(connection, filters, before, other)]
         if not found and not now.stopped:
             notes += await why_empty(connection, filters, since, until, facts)
@@ -190,15 +195,23 @@ async def _examples(
     found: list[Pattern],
 ) -> None:
     """Find the newest line of each by its time, which the counts know."""
-    for one in found:
+    for one in range(0, len(found), _EXAMPLES):
+        await _find_examples(connection, filters, other, found[one : one + _EXAMPLES])
+
+
+async def _find_examples(
+    connection: store.Connection,
+    filters: Filters,
+    other: Baseline | None,
+    found: list[Pattern],
+) -> None:
+    """Look for all of them at once; each part of the statement reads one partition."""
+    parts = Clauses()
+    for place, one in enumerate(found):
         gone = other is not None and one.now is None
         clauses = row_clauses(other.filters if gone and other else filters)
-        rows = await fetch(
-            connection,
-            "SELECT {columns} FROM logs AS l"
-            " WHERE l.time = %s AND l.template_id = %s AND {clauses} LIMIT 1",
-            [one.seen.last, one.id, *clauses.values],
-            columns=COLUMNS,
-            clauses=clauses,
-        )
-        one.example = Line.of(rows[0]) if rows else None
+        part = _EXAMPLE.format(place=place, columns=COLUMNS, clauses=clauses)
+        parts.add(part, one.seen.last, one.id, *clauses.values)
+    rows = await fetch(connection, " UNION ALL ".join(parts.texts), parts.values)
+    for place, *row in rows:
+        found[place].example = Line.of(tuple(row))

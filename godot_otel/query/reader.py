@@ -19,24 +19,11 @@ from redis.exceptions import RedisError
 from godot_otel import settings, state, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 from godot_otel.query.filters import FilterError
+from godot_otel.query.lending import Ask, Lent, Rows, configure, take
 from godot_otel.query.line import rfc3339
 from godot_otel.queue import Depth, Queue
 
-CONNECT_TIMEOUT = 1.8  # with the queue's, below the 3 s in which every door answers
 QUEUE_TIMEOUT = 0.8
-STATEMENT_TIMEOUT = "10s"  # where the role has none of its own
-
-# One round trip before each answer, which also shows that the server is there. Reading
-# stays reading even with the owner's DSN, and a client that gave up cannot leave a
-# statement running for ever. The schema may have changed since the last answer.
-_PREPARE = """
-SELECT (SELECT max(number) FROM schema_migrations),
-       (SELECT oldest_reader FROM settings),
-       set_config('TimeZone', 'UTC', false), set_config('jit', 'off', false),
-       set_config('default_transaction_read_only', 'on', false),
-       CASE WHEN current_setting('statement_timeout') = '0'
-            THEN set_config('statement_timeout', %s, false) END
-"""
 
 
 class TooSlowError(GodotError):
@@ -62,8 +49,6 @@ class Reader:
         self._data_dir = data_dir
         self._pool: tuple[str, store.Pool] | None = None
         self._queue: tuple[str, Queue] | None = None
-        self._greeting: tuple[Any, ...] | psycopg.Error = ()
-        """What the store said last when a connection was lent."""
         self._away_since: datetime | None = None
         self._lock = asyncio.Lock()
 
@@ -79,7 +64,13 @@ class Reader:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[store.Connection]:
-        """Lend a connection in autocommit mode for one answer.
+        """Lend a connection in autocommit mode for one answer; raises like ``ask``."""
+        async with self.ask() as lent:
+            yield lent.connection
+
+    @contextlib.asynccontextmanager
+    async def ask(self, *asks: Ask) -> AsyncIterator[Lent]:
+        """Lend a connection with the rows of *asks*, which take no round trip more.
 
         Raises:
             StoreUnreachableError: there is no store, or it does not answer; within
@@ -89,15 +80,16 @@ class Reader:
         """
         pool = await self._open_pool()
         try:
-            connection = await _take(pool)
+            lent = await take(pool, asks)
         except (PoolTimeout, TimeoutError, psycopg.OperationalError):
             raise await self._unreachable() from None
         try:
-            if isinstance(self._greeting, psycopg.Error):
-                raise self._greeting
-            store.check_versions(*self._greeting)
+            if lent.versions:
+                store.check_versions(*lent.versions)
+            if lent.refusal:
+                raise lent.refusal
             self._away_since = None
-            yield connection
+            yield lent
         except psycopg.errors.QueryCanceled:
             raise TooSlowError from None
         except psycopg.errors.UndefinedTable:
@@ -113,7 +105,7 @@ class Reader:
             # Its text may quote stored data; the code says what went wrong.
             raise GodotError(f"the store refused ({error.sqlstate})") from None
         finally:
-            await pool.putconn(connection)
+            await pool.putconn(lent.connection)
 
     async def depth(self) -> Depth | None:
         """Say how full the queue is; None when there is none to ask."""
@@ -148,18 +140,8 @@ class Reader:
                 store.place(dsn)  # a malformed one is said now, not tried for ever
                 if self._pool:
                     await self._pool[1].close(timeout=1.0)
-                self._pool = (dsn, await store.open_pool(dsn, check=self._greet))
+                self._pool = (dsn, await store.open_pool(dsn, configure=configure))
             return self._pool[1]
-
-    async def _greet(self, connection: store.Connection) -> None:
-        """Make a connection ready for one answer; raise where it is none any more."""
-        try:
-            facts = await fetch(connection, _PREPARE, [STATEMENT_TIMEOUT])
-            self._greeting = facts[0][:2]
-        except psycopg.Error as error:
-            if connection.closed:
-                raise
-            self._greeting = error  # the store's word, for whoever asked
 
     async def _unreachable(self) -> StoreUnreachableError:
         self._away_since = self._away_since or datetime.now(UTC)
@@ -176,44 +158,12 @@ class Reader:
         return StoreUnreachableError(sentence)
 
 
-async def _take(pool: store.Pool) -> store.Connection:
-    """Get a connection in time, also from a server that accepts and says nothing.
-
-    Cancelling psycopg waits for the server's word, so a late task is left to end by
-    itself and hands its connection back.
-    """
-    task = asyncio.ensure_future(pool.getconn(timeout=CONNECT_TIMEOUT))
-    try:
-        done, _ = await asyncio.wait({task}, timeout=CONNECT_TIMEOUT + 0.2)
-    except asyncio.CancelledError:
-        _abandon(pool, task)
-        raise
-    if not done:
-        _abandon(pool, task)
-        raise TimeoutError
-    return task.result()
-
-
-_late: set[asyncio.Future[Any]] = set()  # the loop itself holds tasks only weakly
-
-
-def _abandon(pool: store.Pool, task: asyncio.Task[store.Connection]) -> None:
-    async def give_back() -> None:
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await pool.putconn(await task)
-
-    task.cancel()
-    late = asyncio.ensure_future(give_back())
-    _late.add(late)
-    late.add_done_callback(_late.discard)
-
-
 async def fetch(
     connection: store.Connection,
     statement: str,
     values: Sequence[Any] | Mapping[str, Any] = (),
     **clauses: object,
-) -> list[tuple[Any, ...]]:
+) -> Rows:
     """Run one statement and return its rows.
 
     ``{name}`` in the statement is replaced by the clauses of that name: text that
@@ -223,4 +173,4 @@ async def fetch(
     if clauses:
         statement = statement.format(**clauses)
     cursor = await connection.execute(cast(Any, statement), values, prepare=False)
-    return cast("list[tuple[Any, ...]]", await cursor.fetchall())
+    return cast(Rows, await cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Searching one slice: word filters first, then only the rows of chunks that may match.
+"""Searching slices: word filters first, then only the rows of chunks that may match.
 
 The answer is exactly what a scan of every row would give: a filter never denies a word
 that its chunk holds, and every row is checked again before it is given out.
@@ -6,8 +6,9 @@ that its chunk holds, and every row is checked again before it is given out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from godot_otel import store
@@ -21,6 +22,9 @@ from godot_otel.query.slices import MICROSECOND, Slice
 # Chunks read by one statement: one first, which fills a page of frequent words, then
 # more. Without a first look in SQL every row of a chunk travels, so fewer.
 _FIRST, MANY, MANY_UNSEEN = 1, 16, 4
+# Slices searched by one statement, which locks a partition of each: more as long as
+# all of them take but a moment.
+_MOST_SLICES, _MOMENT = 12, 0.03  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,57 +37,81 @@ class Chunk:
     seq_last: int
 
 
-async def search_slice(
+async def search(
     connection: store.Connection,
-    piece: Slice,
-    clauses: Clauses,
+    pieces: Sequence[Slice],
+    bounds: Callable[[Slice], Clauses],
     entries: list[str],
     text: Text,
     newest: bool,
 ) -> AsyncIterator[tuple[list[Line], Position]]:
     """Yield matching lines in order, with the place up to which nothing is missing.
 
-    *clauses* bound the rows to the slice; *entries* must all be in a chunk's filter.
+    *pieces* are in reading order. *bounds* are what rows of a slice must fulfil beside
+    the text; *entries* must all be in a chunk's filter.
     """
-    chunks = await candidates(connection, piece, entries, newest=newest)
     look = text_clauses(text)
-    pending: list[Line] = []
-    for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
-        lines = await _read(connection, group, clauses, look)
-        pending += (one for one in lines if matches(text, one.body, one.attributes))
-        pending.sort(key=lambda one: one.position, reverse=newest)
-        if left is None:
-            break
-        # Chunks overlap in time: what the next one may still come before must wait.
-        edge = Position(left.time_last + MICROSECOND if newest else left.time_first)
-        ready = [one for one in pending if (one.position > edge) is newest]
-        pending = pending[len(ready) :]
-        yield ready, edge
-    yield pending, Position(piece.lower if newest else piece.upper)
+    size = 1
+    while pieces:
+        run, pieces = pieces[:size], pieces[size:]
+        began = time.monotonic()
+        chunks = await candidates(connection, run, entries, newest=newest)
+        quick = time.monotonic() - began < _MOMENT
+        size = min(size * 4, _MOST_SLICES) if quick else 1
+        pending: list[Line] = []
+        for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
+            lines = await _read(connection, run, group, bounds, look)
+            pending += (one for one in lines if matches(text, one.body, one.attributes))
+            pending.sort(key=lambda one: one.position, reverse=newest)
+            if left is None:
+                break
+            # Chunks overlap in time: what the next one may still come before must wait.
+            edge = Position(left.time_last + MICROSECOND if newest else left.time_first)
+            ready = [one for one in pending if (one.position > edge) is newest]
+            pending = pending[len(ready) :]
+            yield ready, edge
+        yield pending, Position(run[-1].lower if newest else run[-1].upper)
 
 
 async def candidates(
     connection: store.Connection,
-    piece: Slice,
+    pieces: Sequence[Slice],
     entries: list[str],
     *,
     newest: bool,
     table: str = "word_filters",
 ) -> list[Chunk]:
-    """The chunks of a slice whose filters do not deny a match, in reading order."""
+    """The chunks of slices whose filters do not deny a match, in reading order."""
     asked = chunk_clauses(entries)
-    order = "time_last DESC" if newest else "time_first"
+    within = Clauses()
+    for piece in _joined(pieces):
+        within.add(
+            "(time_first >= %s AND time_first < %s"
+            " AND time_first < %s AND time_last >= %s)",
+            piece.floor, piece.ceiling, piece.upper, piece.lower,
+        )  # fmt: skip # of the partition, of the slice
     rows = await fetch(
         connection,
         "SELECT time_first, time_last, seq_first, seq_last FROM {table}"
-        " WHERE time_first >= %s AND time_first < %s"
-        " AND time_first < %s AND time_last >= %s AND {asked} ORDER BY {order}",
-        [piece.floor, piece.ceiling, piece.upper, piece.lower, *asked.values],
+        " WHERE ({within}) AND {asked} ORDER BY {order}",
+        [*within.values, *asked.values],
         table=table,
+        within=" OR ".join(within.texts),
         asked=asked,
-        order=order,
+        order="time_last DESC" if newest else "time_first",
     )
     return [Chunk(*row) for row in rows]
+
+
+def _joined(pieces: Sequence[Slice]) -> list[Slice]:
+    """The same time in fewer slices: those that follow each other are one."""
+    found: list[Slice] = []
+    for piece in sorted(pieces, key=lambda piece: piece.floor):
+        if found and found[-1].upper == piece.lower == piece.floor:
+            before = found.pop()
+            piece = replace(piece, floor=before.floor, lower=before.lower)
+        found.append(piece)
+    return found
 
 
 def groups(
@@ -111,10 +139,23 @@ def inside(chunks: list[Chunk]) -> Clauses:
 
 
 async def _read(
-    connection: store.Connection, chunks: list[Chunk], clauses: Clauses, look: Clauses
+    connection: store.Connection,
+    run: Sequence[Slice],
+    chunks: list[Chunk],
+    bounds: Callable[[Slice], Clauses],
+    look: Clauses,
 ) -> list[Line]:
-    rows = Clauses()
-    for part in (clauses, inside(chunks), look):
-        rows.extend(part)
-    statement = " ".join(["SELECT", COLUMNS, "FROM logs AS l WHERE", str(rows)])
-    return [Line.of(row) for row in await fetch(connection, statement, rows.values)]
+    """Read the rows of chunks; each part of the statement reads one partition."""
+    parts = Clauses()
+    for piece in run:
+        own = [one for one in chunks if piece.floor <= one.time_first < piece.ceiling]
+        if own:
+            rows = bounds(piece)
+            rows.extend(inside(own))
+            rows.extend(look)
+            parts.add(
+                " ".join(["SELECT", COLUMNS, "FROM logs AS l WHERE", str(rows)]),
+                *rows.values,
+            )
+    statement = " UNION ALL ".join(parts.texts)
+    return [Line.of(row) for row in await fetch(connection, statement, parts.values)]

@@ -18,7 +18,7 @@ from godot_otel.query.filters import (
     check_text,
     level_name,
 )
-from godot_otel.query.freshness import Ingest, ingest
+from godot_otel.query.freshness import Ingest, answering
 from godot_otel.query.histogram import Histogram, histogram, width
 from godot_otel.query.line import rfc3339, window
 from godot_otel.query.operations import (
@@ -154,7 +154,8 @@ async def stats(
     assert filters.since is not None
     since, end = filters.since, filters.until or datetime.now(UTC)
     wide = width(bucket, since, end) if bucket.strip() else None
-    async with reader.connection() as connection:
+    async with answering(reader, since) as answer:
+        connection, facts = answer.connection, answer.ingest
         counted = await count(
             connection,
             filters,
@@ -168,7 +169,6 @@ async def stats(
         if key := fields.strip():
             key = "" if key.lower() == "true" else key
             seen = await sample_fields(connection, filters, key, since, filters.until)
-        facts = await ingest(reader, connection, since)
         stored = await storage(reader, connection)
         notes = counted.notes()
         if not counted.groups and not counted.stopped:
@@ -198,9 +198,9 @@ async def stats(
 async def _operations(reader: Reader, filters: Filters) -> Stats:
     assert filters.since is not None
     since = filters.since.replace(second=0, microsecond=0)
-    async with reader.connection() as connection:
+    async with answering(reader, since) as answer:
+        connection, facts = answer.connection, answer.ingest
         found = await operations(connection, filters, since, filters.until)
-        facts = await ingest(reader, connection, since)
         notes = [] if found else await why_none(connection, filters, facts)
         stored = await storage(reader, connection)
     return Stats(

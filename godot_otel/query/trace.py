@@ -10,9 +10,11 @@ from uuid import UUID
 
 from godot_otel import sql, store
 from godot_otel.query.filters import LEVELS, Filters, TraceIds
+from godot_otel.query.freshness import Answer, answering
+from godot_otel.query.lending import Ask
 from godot_otel.query.line import COLUMNS, Line, rfc3339
 from godot_otel.query.linked import Linked, linked
-from godot_otel.query.logs import MAX_LIMIT, Page, read_page
+from godot_otel.query.logs import MAX_LIMIT, Page, question, read_page
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.root import Root
 from godot_otel.query.slices import Slice, index_slices, whole_trace_id
@@ -117,23 +119,23 @@ async def trace(
         FilterError: the id is the beginning of several.
     """
     assert filters.trace is not None
-    async with reader.connection() as connection:
-        trace_id = await whole_trace_id(connection, filters.trace)
-        known = await _locate(connection, trace_id) if trace_id else None
-        if trace_id is None or known is None:
-            page = await read_page(reader, connection, filters, limit=1, order="oldest")
-            return TraceLines(None, None, page)
-        filters = replace(filters, trace=TraceIds(trace_id, trace_id))
+    asks = [_index_of(filters.trace.low)] if filters.trace.whole else []
+    async with answering(reader, filters.since, *asks) as answer:
+        connection = answer.connection
+        known = await _locate(answer, filters.trace)
+        if known is None:
+            asked = question(filters, limit=1, order="oldest")
+            return TraceLines(None, None, await read_page(answer, asked))
         (summary, pieces), spans = known, list[Span]()
+        trace_id = UUID(hex=summary.id)
+        filters = replace(filters, trace=TraceIds(trace_id, trace_id))
         if summary.spans and not cursor.strip():
             spans = await trace_spans(connection, trace_id, pieces)
         tree = tree and bool(spans)
         if tree:
             filters, limit = replace(filters, span_id=b""), MAX_LIMIT
-        page = await read_page(
-            reader, connection, filters,
-            limit=limit, order="oldest", cursor=cursor, pieces=pieces,
-        )  # fmt: skip # what, then how
+        asked = question(filters, limit=limit, order="oldest", cursor=cursor)
+        page = await read_page(answer, asked, pieces)
         first_error = None
         if summary.errors:
             first_error = _first_error(page, cursor)
@@ -141,18 +143,28 @@ async def trace(
                 errors = await first_errors(connection, [trace_id])
                 first_error = errors.get(trace_id.hex)
         if tree and page.next_cursor and summary.errors:
-            page = await _with_errors(reader, connection, filters, page, pieces)
+            page = await _with_errors(answer, filters, page, pieces)
         notes = [] if spans else page.notes  # no lines is no puzzle where spans are
         page = replace(page, notes=[*notes, *_notes(summary, spans, page)])
         others = await linked(connection, spans) if spans else []
     return TraceLines(summary, first_error, page, spans, others)
 
 
-async def _locate(
-    connection: store.Connection, trace_id: UUID
-) -> tuple[Trace, list[Slice]] | None:
+def _index_of(trace_id: UUID) -> Ask:
+    return Ask(sql.query("trace"), {"trace_id": trace_id}, prepare=True)
+
+
+async def _locate(answer: Answer, ids: TraceIds) -> tuple[Trace, list[Slice]] | None:
     """What the index knows of a whole trace, and where its rows are."""
-    rows = await fetch(connection, sql.query("trace"), {"trace_id": trace_id})
+    if ids.whole:  # asked already
+        trace_id, rows = ids.low, answer.rows[0]
+    else:
+        found = await whole_trace_id(answer.connection, ids)
+        if found is None:
+            return None
+        trace_id = found
+        asked = _index_of(trace_id)
+        rows = await fetch(answer.connection, asked.statement, asked.values)
     if not rows:
         return None
     pieces = [Slice(*row[7:]) for row in rows if row[7] is not None]
@@ -181,17 +193,12 @@ async def trace_spans(
 
 
 async def _with_errors(
-    reader: Reader,
-    connection: store.Connection,
-    filters: Filters,
-    page: Page,
-    pieces: list[Slice],
+    answer: Answer, filters: Filters, page: Page, pieces: list[Slice]
 ) -> Page:
     """Add errors that come after the lines of a page that is not the last."""
     grave = replace(filters, severity=max(filters.severity, _ERROR))
-    errors = await read_page(
-        reader, connection, grave, limit=MAX_LIMIT, order="oldest", pieces=pieces
-    )
+    asked = question(grave, limit=MAX_LIMIT, order="oldest")
+    errors = await read_page(answer, asked, pieces)
     have = {one.seq for one in page.lines}
     more = [one for one in errors.lines if one.seq not in have]
     return replace(page, lines=page.lines + more)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from godot_otel.query import cursor as cursors
 from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import LEVELS, FilterError, Filters
-from godot_otel.query.freshness import Ingest, ingest
+from godot_otel.query.freshness import Ingest, answering
 from godot_otel.query.line import Line, window
 from godot_otel.query.reader import Reader
 from godot_otel.query.root import roots
@@ -84,7 +84,8 @@ async def traces(
         search = IndexSearch(filters, since, until, failed, shortest)
     else:
         search = RowSearch(filters, since, until, errors, shortest)
-    async with reader.connection() as connection:
+    async with answering(reader, since) as answer:
+        connection, facts = answer.connection, answer.ingest
         if sort == "recent":
             found = await search.recent(connection, after, limit + 1)
         else:
@@ -97,7 +98,6 @@ async def traces(
         began = await roots(
             connection, [one for one in ids if one in known and known[one].spans]
         )
-        facts = await ingest(reader, connection, since)
         notes = []
         if not found.keys and after is None and found.edge is None:
             notes = await why_empty(

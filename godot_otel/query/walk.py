@@ -14,7 +14,7 @@ from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.pace import Pace
 from godot_otel.query.reader import fetch
-from godot_otel.query.search import search_slice
+from godot_otel.query.search import search
 from godot_otel.query.slices import (
     Slice,
     ahead,
@@ -43,34 +43,31 @@ class Walk:
         found: list[Line] = []
         asked = time.monotonic()
         deadline = asked + TIME_BUDGET
-        pace = Pace()
         pieces = ahead(self.pieces, position, newest=self.newest)
-        start = self._start(pieces, position)
-        for number, piece in enumerate(pieces):
-            steps = self._slice(connection, piece, position, size, pace)
-            async for lines, edge in steps:
-                found += lines
-                if len(found) >= size:
-                    return found[:size], None
-                before, asked = asked, time.monotonic()
-                last = number == len(pieces) - 1 and edge.time in (
-                    piece.lower,
-                    piece.upper,
-                )
-                if (
-                    2 * asked - before > deadline  # another step may take as long
-                    and not last
-                    and self._moved(edge, start)
-                ):
-                    return found, edge
+        start, end = self._ends(pieces, position)
+        async for lines, edge in self._steps(connection, pieces, position, size):
+            found += lines
+            if len(found) >= size:
+                return found[:size], None
+            before, asked = asked, time.monotonic()
+            if (
+                2 * asked - before > deadline  # another step may take as long
+                and edge.time != end
+                and self._moved(edge, start)
+            ):
+                return found, edge
         return found, None
 
-    def _start(self, pieces: list[Slice], position: Position | None) -> datetime | None:
-        if position is not None:
-            return position.time
+    def _ends(
+        self, pieces: list[Slice], position: Position | None
+    ) -> tuple[datetime | None, datetime | None]:
+        """Where reading begins, and where it ends; None: there is nothing to read."""
         if not pieces:
-            return None
-        return pieces[0].upper if self.newest else pieces[0].lower
+            return None, None
+        first, last = pieces[0], pieces[-1]
+        if self.newest:
+            return position.time if position else first.upper, last.lower
+        return position.time if position else first.lower, last.upper
 
     def _moved(self, edge: Position, start: datetime | None) -> bool:
         """Whether whoever goes on from *edge* has less before them than before.
@@ -81,20 +78,23 @@ class Walk:
             return True
         return edge.time < start if self.newest else edge.time > start
 
-    async def _slice(
+    async def _steps(
         self,
         connection: store.Connection,
-        piece: Slice,
+        pieces: list[Slice],
         position: Position | None,
         size: int,
-        pace: Pace,
     ) -> AsyncIterator[tuple[list[Line], Position]]:
+        """Lines in order, with the place up to which nothing is missing."""
         if self.words:
-            clauses = keyset(piece, position, newest=self.newest)
-            clauses.extend(self.clauses)
-            async for step in search_slice(
-                connection, piece, clauses, self.words, self.filters.text, self.newest
-            ):
+
+            def bounds(piece: Slice) -> Clauses:
+                return self._bounds(piece, position)
+
+            steps = search(
+                connection, pieces, bounds, self.words, self.filters.text, self.newest
+            )
+            async for step in steps:
                 yield step
             return
 
@@ -103,13 +103,21 @@ class Walk:
         def scan(bit: Slice) -> Awaitable[list[Line]]:
             return self._scan(connection, bit, position, size)
 
-        if self.clauses.texts and self.filters.trace is None:
-            bits = pace.read(connection, piece, scan, newest=self.newest)
-            async for lines, edge in bits:
-                yield lines or [], Position(edge)
-        else:
-            edge = piece.lower if self.newest else piece.upper
-            yield await scan(piece), Position(edge)
+        pace = Pace()
+        for piece in pieces:
+            if self.clauses.texts and self.filters.trace is None:
+                bits = pace.read(connection, piece, scan, newest=self.newest)
+                async for lines, edge in bits:
+                    yield lines or [], Position(edge)
+            else:
+                edge = piece.lower if self.newest else piece.upper
+                yield await scan(piece), Position(edge)
+
+    def _bounds(self, piece: Slice, position: Position | None) -> Clauses:
+        """What the rows of a slice must fulfil beside the text."""
+        clauses = keyset(piece, position, newest=self.newest)
+        clauses.extend(self.clauses)
+        return clauses
 
     async def _scan(
         self,
@@ -118,8 +126,7 @@ class Walk:
         position: Position | None,
         size: int,
     ) -> list[Line]:
-        clauses = keyset(piece, position, newest=self.newest)
-        clauses.extend(self.clauses)
+        clauses = self._bounds(piece, position)
         # The order's expression is no indexed column: of a trace's few lines none is
         # looked for along the time index.
         column = "l.time" if self.filters.trace is None else "l.time + '0'::interval"

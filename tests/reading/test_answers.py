@@ -1,5 +1,6 @@
 """Answers say their window, why they are empty, and how fresh they are."""
 
+import asyncio
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,8 @@ import pytest
 from fix_lines import Row
 from fix_otlp import entry
 
-from godot_otel import query, queue
-from godot_otel.errors import SchemaError, StoreUnreachableError
+from godot_otel import query, queue, store
+from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TWIN = "4bf92f35aaaaaaaaaaaaaaaaaaaaaaaa"
@@ -254,6 +255,47 @@ async def test_a_database_without_tables_is_no_store_yet(postgres):
     async with query.Reader(postgres.dsn("postgres")) as reader:
         with pytest.raises(SchemaError, match="godot-otel migrate"):
             await query.logs(reader, query.parse())
+
+
+async def test_a_store_of_a_release_before_is_to_be_migrated_first(postgres):
+    """Whatever is asked, and however: its columns may not be there yet."""
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE earlier")
+        try:
+            await store.migrate(postgres.dsn("earlier"), newest=4)
+            async with query.Reader(postgres.dsn("earlier")) as reader:
+                with pytest.raises(SchemaError, match="run `godot-otel migrate`"):
+                    await query.trace(reader, query.parse(trace_id=TRACE))
+                with pytest.raises(SchemaError, match="run `godot-otel migrate`"):
+                    await query.logs(reader, query.parse())
+        finally:
+            connection.execute("DROP DATABASE earlier WITH (FORCE)")
+
+
+async def test_connections_that_the_server_ended_are_replaced_unnoticed(
+    lines, reader, store_dsn
+):
+    lines.add(Row("a", trace_id=TRACE), Row("b", trace_id=TRACE))
+    asked = query.parse(trace_id=TRACE)
+    for _ in range(3):
+        many = await asyncio.gather(*(query.trace(reader, asked) for _ in range(6)))
+        assert [len(one.page.lines) for one in many] == [2] * 6
+        with psycopg.connect(store_dsn, autocommit=True) as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchall()
+        assert ended
+
+
+async def test_a_reader_changes_nothing_and_ends_what_takes_too_long(reader, lines):
+    async with reader.connection() as connection:
+        for name, value in (("TimeZone", "UTC"), ("statement_timeout", "10s")):
+            shown = await connection.execute("SELECT current_setting(%s)", [name])
+            assert await shown.fetchone() == (value,)
+    with pytest.raises(GodotError, match=r"refused \(25006\)"):
+        async with reader.connection() as connection:
+            await connection.execute("DELETE FROM logs")
 
 
 async def test_a_bad_regular_expression_is_the_askers_mistake(lines, reader):

@@ -97,6 +97,26 @@ async def test_a_version_is_compared_by_its_share_of_the_traffic(lines, reader):
     assert [one.change for one in errors.patterns] == ["new"]
 
 
+async def test_each_pattern_has_its_newest_line_whichever_hour_that_is_of(
+    lines, reader, statements
+):
+    kinds = [chr(ord("a") + n) * 5 for n in range(23)]
+    for hour in (2, 4, 7):
+        lines.add(
+            *(Row(f"{kind} {hour}", ago(hours=hour + n % 3, minutes=n), severity=17)
+              for n, kind in enumerate(kinds) if n % hour == 0)
+        )  # fmt: skip # some are newest in each
+    statements.clear()
+    found = await ask(reader, since="-1d", limit=50)
+    assert len(found.patterns) == 12 + 2  # of every second, and two of every seventh
+    for one in found.patterns:
+        place = kinds.index(one.example.body.split()[0])
+        newest = next(hour for hour in (2, 4, 7) if place % hour == 0)
+        assert one.example.body == f"{kinds[place]} {newest}"
+        assert one.example.time == one.seen.last
+    assert len(statements) < len(found.patterns)
+
+
 ROWS = [
     ({"search": "declined"}, [("card <*> declined", 3)]),
     ({"search": '"card 1"'}, [("card <*> declined", 1)]),

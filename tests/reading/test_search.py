@@ -106,6 +106,34 @@ async def test_pages_joined_by_cursors_are_the_whole_result_without_doubles(
     assert found == whole.lines
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+async def test_many_partitions_are_searched_by_few_statements(
+    lines, reader, statements, order
+):
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = [n for n in range(1, 31) if n not in (4, 9, 10)]  # those have no partition
+    rows = [
+        Row(f"{'rare' if (n + m) % 3 else 'else'} {n}",
+            start - timedelta(hours=n, minutes=-m))
+        for n in hours for m in (5, 20, 35)
+    ]  # fmt: skip # three lines an hour
+    lines.add(*rows, chunk=2)
+    filters = query.parse(search="rare", since="-31h", until="-20m")
+    statements.clear()
+    whole = await query.logs(reader, filters, limit=1000, order=order)
+    assert len(statements) < len(hours)
+    expected = brute_force(rows, "rare")
+    step = 1 if order == "newest" else -1
+    assert [one.body for one in whole.lines] == expected[::step]
+    found, cursor = [], ""
+    for _ in range(len(expected) // 5 + 1):
+        page = await query.logs(reader, filters, limit=5, order=order, cursor=cursor)
+        found, cursor = found + page.lines, page.next_cursor
+        if not cursor:
+            break
+    assert found == whole.lines
+
+
 async def test_a_bit_that_takes_too_long_is_read_in_smaller_ones(
     lines, reader, monkeypatch
 ):
