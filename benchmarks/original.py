@@ -23,7 +23,7 @@ from typing import Any
 
 import psycopg
 import redis
-from drain import drain
+from drain import batches, drain
 from generator import batches
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
@@ -126,9 +126,10 @@ def main() -> None:
     options = parser.parse_args()
     ours: list[float] = []
     theirs: list[float] = []
+    entries = batches("logs", options.records)
     with servers() as bench:
         for run in range(options.runs):
-            ours.append(drain(bench, options.records))
+            ours.append(drain(bench, "logs", entries))
             theirs.append(original(bench, options.original_records))
             if not options.json:
                 print(f"run {run + 1}: collector {ours[-1]:,.0f} rows/s,"
