@@ -23,7 +23,7 @@ from typing import Any
 
 import psycopg
 import redis
-from drain import batches, drain
+from drain import drain
 from generator import batches
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     ours: list[float] = []
     theirs: list[float] = []
-    entries = batches("logs", options.records)
+    entries = list(batches(options.records))
     with servers() as bench:
         for run in range(options.runs):
             ours.append(drain(bench, "logs", entries))
