@@ -1,8 +1,7 @@
 """The collector's chain: reader, decode, prepare, writer, acknowledge.
 
-One task reads what comes next while another prepares a group and a third one stores the
-group before: the computing and the waiting for both servers overlap, and at most five
-groups are held.
+One task reads and prepares the next group while another stores the one before: the
+computing and the waiting for Postgres overlap, and at most three groups are held.
 """
 
 from __future__ import annotations
@@ -84,8 +83,6 @@ class Collector:
                 redactor=Redactor(redact_keys),
                 stopping=self._stopping,
             )
-        self._taken: asyncio.Queue[list[queue.Delivered] | None]
-        self._taken = asyncio.Queue(maxsize=1)
         self._ready: asyncio.Queue[Group | None] = asyncio.Queue(maxsize=1)
         self.stored_records = 0
 
@@ -117,7 +114,6 @@ class Collector:
             log.info("ready as %s", self._reader.consumer, extra={"action": "ready"})
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read())
                 tasks.create_task(self._intake())
                 tasks.create_task(self._store())
                 tasks.create_task(self._reader.run_reclaim())
@@ -167,24 +163,19 @@ class Collector:
         except TimeoutError:
             return
 
-    async def _read(self) -> None:
-        while not self._stopping.is_set():
-            if deliveries := await self._gather():
-                await self._taken.put(deliveries)
-        await self._taken.put(None)
-
     async def _intake(self) -> None:
-        # While one thread decodes, the event loop takes a hundred turns to send a
-        # group; waiting 5 ms for each, or 1, COPY would wait for it.
-        sys.setswitchinterval(0.0003)
+        # While one thread decodes, the event loop needs its turns sooner than 5 ms.
+        sys.setswitchinterval(0.001)
         # Rows hold no cycles; looking for some each 700 objects takes a twentieth.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         preparer = Preparer(retention_days=self._partitions.rules.retention_days)
-        while (deliveries := await self._taken.get()) is not None:
-            group = await self._prepared(preparer, deliveries)
-            if group.batches:
-                await self._ready.put(group)
+        while not self._stopping.is_set():
+            deliveries = await self._gather()
+            if deliveries:
+                group = await self._prepared(preparer, deliveries)
+                if group.batches:
+                    await self._ready.put(group)
         await self._ready.put(None)
 
     async def _gather(self) -> list[queue.Delivered]:
