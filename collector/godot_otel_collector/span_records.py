@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from godot_otel.errors import PermanentError
 from godot_otel_collector import exceptions, span_parts
 from godot_otel_collector.attributes import (
@@ -15,10 +17,10 @@ from godot_otel_collector.attributes import (
 )
 from godot_otel_collector.batch import Batch, Row, Rows, SpanRow, SpanRows
 from godot_otel_collector.log_records import keep_templates
-from godot_otel_collector.packing import EPOCH, LENGTH, NULL, count, packed
+from godot_otel_collector.packing import EPOCH, LENGTH, NULL, beginning, count, packed
 from godot_otel_collector.sharing import Shared, Sharing
 from godot_otel_collector.values import MAX_ATTRIBUTE_BYTES, clean
-from godot_otel_collector.wire import Span, SpansRequest
+from godot_otel_collector.wire import Span, UsualSpansRequest, WholeSpan
 
 COLUMNS = (
     "seq, time, time_nanos, duration_ns, resource_id, scope_id, home, kind, status,"
@@ -28,9 +30,10 @@ COLUMNS = (
 )
 MAX_NAME_BYTES = 1024
 
-# The number of columns, then their lengths and values in their order, seq being 0.
-_ROOT = struct.Struct(">hiq iqihiqiqiqihihihii i16si8si")
-_CHILD = struct.Struct(">hiq iqihiqiqiqihihihii i16si8si8s")
+# The columns' lengths and values in their order.
+_BEGINNING = beginning(24)
+_ROOT = struct.Struct(">18sqihiq34shihii i16si8si")
+_CHILD = struct.Struct(">18sqihiq34shihii i16si8si8s")
 _NO_TRACE_ID, _NO_SPAN_ID = bytes(16), bytes(8)
 _LONGEST = 2**63 - 1
 _UNUSUAL = NULL * 5  # nothing dropped, no status message, no trace state
@@ -52,7 +55,7 @@ class SpanRecords:
     def begin(self, batch: Batch) -> Any:
         """Parse the payload into a request; forget what is left of the last one."""
         self._spans, self._rows = [], []
-        return SpansRequest.FromString(batch.payload)
+        return UsualSpansRequest.FromString(batch.payload)
 
     def finish(self, batch: Batch) -> None:
         """Give the batch its rows."""
@@ -117,45 +120,42 @@ class SpanRecords:
             flags -= 0x1_0000_0000
         if parent_id and parent_id != _NO_SPAN_ID and len(parent_id) == 8:
             head = _CHILD.pack(
-                24, 8, 0, 8, time - EPOCH, 2, nanos, 8, duration,
-                8, shared.resource_id, 8, shared.scope_id, 2, batch.home, 2, kind,
+                _BEGINNING, time - EPOCH, 2, nanos, 8, duration, shared.ids, kind,
                 2, status, 4, flags, 16, trace_id, 8, span_id, 8, parent_id,
             )  # fmt: skip # a column's length beside its value
         else:
             if parent_id and len(parent_id) != 8:
                 members.append(member("span.original_parent_id", parent_id[:64].hex()))
             head = _ROOT.pack(
-                24, 8, 0, 8, time - EPOCH, 2, nanos, 8, duration,
-                8, shared.resource_id, 8, shared.scope_id, 2, batch.home, 2, kind,
+                _BEGINNING, time - EPOCH, 2, nanos, 8, duration, shared.ids, kind,
                 2, status, 4, flags, 16, trace_id, 8, span_id, -1,
             )  # fmt: skip # as above
-        text, events, links = operation.name, NULL, NULL
+        text, rest, events, links = operation.name, _UNUSUAL, NULL, NULL
         rows: list[Row] = []
-        if message:
-            fell += max(0, len(message) - MAX_ATTRIBUTE_BYTES)
-            message = clean(message[:MAX_ATTRIBUTE_BYTES])
-            text += b"\n" + message
-        if span.events:
-            told = span_parts.events(span.events, self._attributes)
-            events, fell = told.packed, fell + told.fell
-            text = b"\n".join((text, *told.texts))
-            rows = [
-                exceptions.row(batch, shared, self._templates, span, one, ordinal)
-                for one in told.exceptions
-            ]
-        if span.links:
-            links, lost = span_parts.links(span.links, self._attributes)
-            fell += lost
-        state, dropped = span.trace_state, span.dropped_attributes_count
-        no_events, no_links = span.dropped_events_count, span.dropped_links_count
-        if message or state or dropped or no_events or no_links:
+        if message or len(UnknownFieldSet(span)):
+            whole = WholeSpan.FromString(span.SerializeToString())
+            if message:
+                fell += max(0, len(message) - MAX_ATTRIBUTE_BYTES)
+                message = clean(message[:MAX_ATTRIBUTE_BYTES])
+                text += b"\n" + message
+            if whole.events:
+                told = span_parts.events(whole.events, self._attributes)
+                events, fell = told.packed, fell + told.fell
+                text = b"\n".join((text, *told.texts))
+                rows = [
+                    exceptions.row(batch, shared, self._templates, span, one, ordinal)
+                    for one in told.exceptions
+                ]
+            if whole.links:
+                links, lost = span_parts.links(whole.links, self._attributes)
+                fell += lost
+            state = whole.trace_state
             rest = b"".join((
-                count(dropped), count(no_events), count(no_links),
+                count(whole.dropped_attributes_count),
+                count(whole.dropped_events_count), count(whole.dropped_links_count),
                 packed(message) if message else NULL,
                 packed(clean(state[:MAX_ATTRIBUTE_BYTES])) if state else NULL,
             ))  # fmt: skip # in the order of COLUMNS
-        else:
-            rest = _UNUSUAL
         if fell:
             members.append(member(SPAN_TRUNCATED, fell))
         json = b"\x01{%b}" % b",".join(members)  # 1 is jsonb's version
@@ -164,9 +164,12 @@ class SpanRecords:
             LENGTH.pack(len(json)) + json if members else NULL,
             events, links,
         ))  # fmt: skip # in the order of COLUMNS
+        ended = time + duration // 1000
+        if ended > shared.latest:
+            ended = shared.latest
         self._spans.append((
             time, row, shared.origin, text, b"\0".join(pairs), ordinal, trace_id,
-            min(time + duration // 1000, shared.latest), duration, status == 2,
-            operation.key,
+            ended, duration, status == 2, operation.key,
         ))  # fmt: skip # in the order of SpanRows
-        self._rows += rows
+        if rows:
+            self._rows += rows

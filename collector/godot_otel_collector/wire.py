@@ -89,6 +89,16 @@ _SPANS: Messages = {
         (6, "flags", _FIELD.TYPE_FIXED32),
     ],
 }
+_RARE = {"trace_state", "events*", "links*"}
+_USUAL_SPANS: Messages = {
+    **_requests("Span"),
+    "Span": [
+        field
+        for field in _SPANS["Span"]
+        if field[1] not in _RARE and not field[1].startswith("dropped")
+    ],
+}
+_WHOLE_SPAN: Messages = {name: _SPANS[name] for name in ("Span", "Event", "Link")}
 
 
 def declare(package: str, messages: Messages) -> Any:
@@ -118,6 +128,11 @@ LogsRequest: Any = declare("godot_otel.lean.logs", _LOGS)
 """An ExportLogsServiceRequest; ``LogsRequest.FromString(payload)``."""
 SpansRequest: Any = declare("godot_otel.lean.spans", _SPANS)
 """An ExportTraceServiceRequest."""
+UsualSpansRequest: Any = declare("godot_otel.lean.usual", _USUAL_SPANS)
+"""The same, but what most spans do not have is among their unknown fields: to ask each
+span for its events and links takes longer than to parse it."""
+WholeSpan: Any = declare("godot_otel.lean.span", _WHOLE_SPAN)
+"""A span with all its fields; ``WholeSpan.FromString(span.SerializeToString())``."""
 Status: Any = declare(
     "godot_otel.lean.status",
     {"Status": [(2, "message", _FIELD.TYPE_BYTES), (3, "code", _FIELD.TYPE_INT32)]},
