@@ -103,12 +103,16 @@ def _deliveries(
 
 
 async def _maintain(dsn: str, hours: int) -> None:
-    """Count hours and vacuum, as maintenance does once their time is over."""
+    """Count hours and vacuum, as maintenance does once their time is over.
+
+    And write out what the fill has changed, which would go on for minutes by itself.
+    """
     async with await store.connect(dsn) as connection:
         await connection.execute("VACUUM (ANALYZE)")
         for _ in range(0, hours, HOURS_A_ROUND):
             await Hours().run(connection)
         await connection.execute("VACUUM (ANALYZE) log_hours, template_hours")
+        await connection.execute("CHECKPOINT")
 
 
 def main() -> None:
