@@ -17,9 +17,7 @@ import psycopg
 
 from godot_otel import store
 
-CONNECT_TIMEOUT = (
-    1.8  # seconds; with the queue's below the 3 in which every door answers
-)
+CONNECT_TIMEOUT = 1.8  # with the queue's, below the 3 s in which every door answers
 STATEMENT_TIMEOUT = "10s"  # where the role has none of its own
 
 # Once for each connection. Reading stays reading even with the owner's DSN, and a
