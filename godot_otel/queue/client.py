@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import Encoder  # type: ignore[attr-defined] # imported there
 from redis.retry import Retry
 
 from godot_otel.errors import RetryableError
+
+_encode: Callable[[Any], bytes] = Encoder(  # type: ignore[no-untyped-call] # theirs
+    "utf-8", "strict", decode_responses=False
+).encode
 
 
 class OnePiece:
@@ -20,15 +26,11 @@ class OnePiece:
 
     def pack(self, *arguments: Any) -> list[bytes]:
         """Pack *arguments*, the first of which is a command of one or more words."""
-        words = [*_bytes(arguments[0]).split(), *map(_bytes, arguments[1:])]
+        words = [*_encode(arguments[0]).split(), *map(_encode, arguments[1:])]
         parts = [b"*%d\r\n" % len(words)]
         for word in words:
             parts += b"$%d\r\n" % len(word), word, b"\r\n"
         return [b"".join(parts)]
-
-
-def _bytes(argument: Any) -> bytes:
-    return argument if isinstance(argument, bytes) else str(argument).encode()
 
 
 def options(connect_timeout: float, socket_timeout: float) -> dict[str, Any]:
