@@ -16,6 +16,7 @@ from godot_otel_collector.dead_letters import Chosen, letters
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.operations import NEW_PER_HOUR
 from godot_otel_collector.retention import Retention
+from godot_otel_exporter.wire import RESOURCE_SPANS, SCOPE_SPANS, SPANS, framed
 
 STREAM_ID = b"%d-0" % (time.time_ns() // 1_000_000)
 ERROR = 2
@@ -199,6 +200,19 @@ def test_a_span_with_an_unreadable_part_costs_itself():
     assert batch.spans.texts == [b"whole\nexception\nBad\nbad"]
     assert len(batch.rows) == 1, "no exception of a span that is not stored"
     assert [letter.reason for letter in batch.dead] == ["undecodable: DecodeError"]
+
+
+def test_a_span_whose_event_is_no_message_costs_itself_and_keeps_its_bytes():
+    broken = span("broken").SerializeToString() + b"\x5a\x03\x09\xff\xff"  # an event
+    spans = [span("one").SerializeToString(), broken, span("two").SerializeToString()]
+    scope = b"".join(framed(SPANS, one) for one in spans)
+    payload = framed(RESOURCE_SPANS, framed(SCOPE_SPANS, scope))
+    batch = decode(queue.Entry(queue.batch_id(), b"traces", 3, payload))
+    assert batch.spans.texts == [b"one", b"two"]
+    assert batch.spans.ordinals == [0, 2]
+    (letter,) = batch.dead
+    assert (letter.ordinal, letter.reason) == (1, "undecodable: DecodeError")
+    assert broken in letter.payload
 
 
 def test_bytes_that_are_no_protobuf_are_one_dead_letter():
