@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from godot_otel import state
 from godot_otel.errors import RetryableError, SettingError
 from godot_otel.queue import Producer
-from godot_otel_exporter import endpoint
+from godot_otel_exporter import endpoint, sender
 from godot_otel_exporter.exporter import GodotLogRecordExporter
 from godot_otel_exporter.spool import batch_file
 
@@ -233,6 +233,28 @@ def test_a_queue_that_was_restarted_takes_the_next_batch_at_once(
     assert mortal.bodies()[0] == "b"
     assert counts(exporter)["spooled"] == 0
     assert said == []
+
+
+def test_who_logs_amid_a_look_for_the_queue_waits_for_nobody(
+    server, exporter_of, monkeypatch
+):
+    """As a finalizer does when garbage is collected there, with its locks held."""
+    exporter = exporter_of(endpoint=server.url)
+    pending, resolve = [records("finalizer")], sender.resolve
+
+    def logging(*arguments):
+        if pending:
+            exporter.export(pending.pop())
+        return resolve(*arguments)
+
+    monkeypatch.setattr(sender, "resolve", logging)
+    exporting = threading.Thread(
+        target=exporter.export, args=[records("application")], daemon=True
+    )
+    exporting.start()
+    exporting.join(10)
+    assert not exporting.is_alive()
+    assert sorted(server.bodies()) == ["application", "finalizer"]
 
 
 def test_batches_wait_on_disk_while_the_queue_is_away_and_arrive_in_order(
