@@ -365,7 +365,8 @@ def test_as_root_it_works_under_a_private_folder_and_wipe_finds_what_lies_outsid
     up = new_machine.up()
     place = Cluster(new_machine.directory.postgres).place
     assert not place.is_relative_to(new_machine.path)
-    assert str(place) in new_machine.log.read_text()
+    log = new_machine.log
+    wait_until(lambda: str(place) in log.read_text(), "the place to be named")
     assert new_machine.path.parent.stat().st_mode & 0o777 == 0o700
     add_data(new_machine.state())
     assert new_machine.run("down").returncode == 0
