@@ -21,7 +21,7 @@ from generator import batches
 from godot_otel import queue, store
 from godot_otel_collector.hours import HOURS_A_ROUND, Hours
 from godot_otel_collector.partitions import Partitions
-from godot_otel_collector.preparer import Preparer
+from godot_otel_collector.preparation import Preparation
 from godot_otel_collector.writer import Writer
 
 HOUR_NS = 3_600_000_000_000
@@ -72,11 +72,11 @@ async def _write(
 ) -> None:
     partitions = Partitions(dsn)
     await partitions.create_ahead()
-    preparer = Preparer(retention_days=partitions.rules.retention_days)
+    preparation = Preparation(retention_days=partitions.rules.retention_days)
     writer = Writer(dsn, partitions=partitions, stopping=asyncio.Event())
     deliveries = _deliveries(now, rows, hours, part)
     while group := list(itertools.islice(deliveries, GROUP)):
-        prepared = await preparer.prepare(group, partitions.logs)
+        prepared = preparation.of(group, partitions.logs)
         assert prepared.group is not None
         await writer.write(prepared.group)
         with done.get_lock():  # type: ignore[attr-defined]

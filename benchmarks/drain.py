@@ -26,13 +26,13 @@ import span_generator
 from servers import Servers, servers
 
 from godot_otel import queue
-from godot_otel_collector import log_records, span_records
-from godot_otel_collector.chunks import Packed
+from godot_otel_collector import columns
+from godot_otel_collector.chunk import Packed
 from godot_otel_collector.copying import HEADER, TRAILER
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.partitions import Partitions
 
-TABLES = {"logs": log_records.COLUMNS, "spans": span_records.COLUMNS}
+TABLES = {"logs": columns.LOGS, "spans": columns.SPANS}
 
 
 POLL_SECONDS = 0.02

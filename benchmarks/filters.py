@@ -20,8 +20,8 @@ import numpy as np
 from generator import batches
 
 from godot_otel import words
-from godot_otel_collector.chunks import CHUNK
 from godot_otel_collector.decode import Decoder
+from godot_otel_collector.grouping import CHUNK
 
 CHOICES = [
     (bits, hashes, chunk)

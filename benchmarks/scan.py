@@ -20,7 +20,7 @@ import psycopg
 from servers import Servers, servers
 
 from godot_otel import query
-from godot_otel_collector.log_records import COLUMNS
+from godot_otel_collector import columns
 
 COPIES = 5
 ASKED = {
@@ -36,7 +36,7 @@ def build(bench: Servers, rows: int) -> str:
     """Fill a store with *rows* rows of one hour; return its DSN."""
     dsn = bench.new_store()
     big_store.build(dsn, rows=rows // (COPIES + 1), hours=1)
-    others = ", ".join(c for c in COLUMNS.split(", ") if c not in ("seq", "time"))
+    others = ", ".join(c for c in columns.LOGS.split(", ") if c not in ("seq", "time"))
     with psycopg.connect(dsn, autocommit=True) as connection:
         # By time, as rows come to a collector.
         connection.execute("CREATE UNLOGGED TABLE once AS SELECT * FROM logs")

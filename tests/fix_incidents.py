@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 
 from godot_otel import queue, store
 from godot_otel_collector.partitions import Partitions
-from godot_otel_collector.preparer import Preparer
+from godot_otel_collector.preparation import Preparation
 from godot_otel_collector.writer import Writer
 
 HALF = timedelta(minutes=12)
@@ -249,12 +249,12 @@ async def write(
     await partitions.create_ahead()
     times = [int(moment.timestamp() * 1_000_000) for moment in moments]
     await partitions.ensure(times, [queue.batch_id(time // 1000) for time in times])
-    preparer = Preparer(retention_days=partitions.rules.retention_days)
+    preparation = Preparation(retention_days=partitions.rules.retention_days)
     writer = Writer(dsn, partitions=partitions, stopping=asyncio.Event())
     stream_id = b"%d-0" % int(arrived.timestamp() * 1000)
     stored = 0
     for group in groups:
-        prepared = await preparer.prepare(
+        prepared = preparation.of(
             [(stream_id, _fields(entry)) for entry in group], partitions.logs
         )
         assert prepared.group is not None

@@ -1,16 +1,15 @@
 """The collector's chain: reader, decode, prepare, writer, acknowledge.
 
-One task reads and prepares the next group while another stores the one before: the
-computing and the waiting for Postgres overlap, and at most three groups are held.
+Groups are read ahead and prepared in a process of its own while the one before is
+stored: computing and waiting overlap. They are stored in the order they were read in.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import psycopg
 from redis.exceptions import RedisError
@@ -19,21 +18,24 @@ from godot_otel import fault, notify, queue, store
 from godot_otel.errors import GodotError, RetryableError
 from godot_otel.redact import Redactor
 from godot_otel_collector.group import Group
-from godot_otel_collector.legacy import Legacy
 from godot_otel_collector.load import Load
 from godot_otel_collector.maintenance import Maintenance
 from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.partitions import Partitions
-from godot_otel_collector.preparer import Preparer
+from godot_otel_collector.preparer import Preparer, PreparerDiedError
 from godot_otel_collector.probe import Probe
 from godot_otel_collector.reader import Reader
 from godot_otel_collector.writer import MissingPartitionError, StoppedError, Writer
 
+if TYPE_CHECKING:
+    from godot_otel_collector.legacy import Legacy
+
 log = logging.getLogger(__name__)
 
-_GROUP_RECORDS = 20_000
-_GROUP_BYTES = 8 * 1024 * 1024
+_GROUP_RECORDS = 4_000
+_GROUP_BYTES = 4 * 1024 * 1024
 _GROUP_ENTRIES = 2_000  # those that bring counters alone have neither records nor bytes
+_MOST_GROUPS = 4
 _AHEAD_SECONDS = 60.0
 
 
@@ -77,13 +79,17 @@ class Collector:
         self._allowed_hosts = allowed_hosts
         self._legacy: Legacy | None = None
         if legacy_list:
+            from godot_otel_collector.legacy import Legacy
+
             self._legacy = Legacy(
                 redis_url,
                 legacy_list,
                 redactor=Redactor(redact_keys),
                 stopping=self._stopping,
             )
-        self._ready: asyncio.Queue[Group | None] = asyncio.Queue(maxsize=1)
+        self._room = asyncio.Semaphore(_MOST_GROUPS)
+        self._ready: asyncio.Queue[asyncio.Task[Group] | None] = asyncio.Queue()
+        self._ensuring = asyncio.Lock()
         self.stored_records = 0
 
     def stop(self) -> None:
@@ -109,12 +115,15 @@ class Collector:
 
     async def _drain(self) -> None:
         await self._prepare()
+        retention_days = self._partitions.rules.retention_days
+        self._preparer = Preparer(retention_days=retention_days)
+        self._preparer.start()
         if not self._stopping.is_set():
             notify.ready()
             log.info("ready as %s", self._reader.consumer, extra={"action": "ready"})
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._intake())
+                tasks.create_task(self._intake(tasks))
                 tasks.create_task(self._store())
                 tasks.create_task(self._reader.run_reclaim())
                 tasks.create_task(self._look_ahead())
@@ -127,6 +136,7 @@ class Collector:
             if not isinstance(first, StoppedError):
                 raise first from None
         finally:
+            self._preparer.close()
             await self._writer.close()
             await self._reader.leave()
             await self._queue.close()
@@ -163,19 +173,14 @@ class Collector:
         except TimeoutError:
             return
 
-    async def _intake(self) -> None:
-        # While one thread decodes, the event loop needs its turns sooner than 5 ms.
-        sys.setswitchinterval(0.001)
-        # Rows hold no cycles; looking for some each 700 objects takes a twentieth.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        preparer = Preparer(retention_days=self._partitions.rules.retention_days)
+    async def _intake(self, tasks: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
-            deliveries = await self._gather()
-            if deliveries:
-                group = await self._prepared(preparer, deliveries)
-                if group.batches:
-                    await self._ready.put(group)
+            await self._room.acquire()
+            if deliveries := await self._gather():
+                group = tasks.create_task(self._prepared(deliveries))
+                await self._ready.put(group)
+            else:
+                self._room.release()
         await self._ready.put(None)
 
     async def _gather(self) -> list[queue.Delivered]:
@@ -197,14 +202,17 @@ class Collector:
             deliveries += new
         return deliveries
 
-    async def _prepared(
-        self, preparer: Preparer, deliveries: list[queue.Delivered]
-    ) -> Group:
+    async def _prepared(self, deliveries: list[queue.Delivered]) -> Group:
         """Prepare what one transaction writes, and make sure of its partitions."""
         while True:
-            found = await preparer.prepare(
-                deliveries, self._partitions.logs, floor=self._partitions.floor
-            )
+            try:
+                found = await self._preparer.prepare(
+                    deliveries, self._partitions.logs, floor=self._partitions.floor
+                )
+            except PreparerDiedError as error:
+                log.error("%s, starting another", error, extra={"action": "decoding"})
+                await self._retry()
+                continue
             for stream_id in found.unknown:
                 log.error(
                     "batch %s is of a newer contract; it stays pending until a newer"
@@ -218,7 +226,8 @@ class Collector:
             deliveries = [d for d in deliveries if d[0] not in gone]
 
     async def _ensure_partitions(self, moments: set[int], ids: list[bytes]) -> None:
-        await self._persist(lambda: self._partitions.ensure(moments, ids))
+        async with self._ensuring:
+            await self._persist(lambda: self._partitions.ensure(moments, ids))
 
     async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat something about partitions until it succeeds."""
@@ -229,18 +238,28 @@ class Collector:
                 # Whatever it is, rows must not be lost for it; say so and try again.
                 log.warning("no partition yet: %s", error,
                             extra={"action": "partition_failed"})  # fmt: skip
-                await self._sleep(1.0)
-                if self._stopping.is_set():
-                    raise StoppedError from None
+                await self._retry()
+
+    async def _retry(self) -> None:
+        """Wait before something is tried again; raises StoppedError when told to."""
+        await self._sleep(1.0)
+        if self._stopping.is_set():
+            raise StoppedError
 
     async def _store(self) -> None:
-        while (group := await self._ready.get()) is not None:
-            await self._write(group)
-            fault.point("after_commit_before_ack")
-            self._metrics.stored(group.batches)
-            entries = [(b.stream_id, b.size, b.records) for b in group.batches]
-            await self._reader.acknowledge(entries)
-            self.stored_records += sum(b.stored for b in group.batches if not b.known)
+        while (prepared := await self._ready.get()) is not None:
+            await self._store_one(await prepared)
+            self._room.release()
+
+    async def _store_one(self, group: Group) -> None:
+        if not group.batches:
+            return
+        await self._write(group)
+        fault.point("after_commit_before_ack")
+        self._metrics.stored(group.batches)
+        entries = [(b.stream_id, b.size, b.records) for b in group.batches]
+        await self._reader.acknowledge(entries)
+        self.stored_records += sum(b.stored for b in group.batches if not b.known)
 
     async def _write(self, group: Group) -> None:
         while True:

@@ -9,20 +9,14 @@ from typing import Any, Literal, cast
 import psycopg
 
 from godot_otel import fault, store
-from godot_otel_collector import log_records, span_records
+from godot_otel_collector import columns
 from godot_otel_collector.batch import Batch, Rows, SpanRows
-from godot_otel_collector.catalog import HOUR
-from godot_otel_collector.chunks import Chunk, Packed, hours
+from godot_otel_collector.calendar import HOUR
+from godot_otel_collector.chunk import Chunk, Packed, hours
 from godot_otel_collector.group import Group
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-_FILTER_COLUMNS = "time_first, time_last, seq_first, seq_last, bits, format, words"
-_TRACE_COLUMNS = "first, last, trace_id, lines, errors, spans, span_errors, service"
-_COUNT_COLUMNS = "minute, first, last, template_id, n, severity, environment, service"
-_OPERATION_COLUMNS = (
-    "minute, n, errors, duration_ns, bucket, kind, environment, service, name"
-)
 _LATE = 5 * 60_000_000  # microseconds
 
 Family = Literal["data", "partition", "schema", "infrastructure"]
@@ -52,17 +46,17 @@ async def copy_group(connection: store.Connection, group: Group, seq: int) -> No
         return (chunk.filter(seq) for chunk in chunks)
 
     if lines := group.chunks:
-        await _copy(connection, "logs", log_records.COLUMNS, rows(lines))
-        await _copy(connection, "word_filters", _FILTER_COLUMNS, filters(lines))
-        await _copy(connection, "log_counts", _COUNT_COLUMNS, [group.counts])
+        await _copy(connection, "logs", columns.LOGS, rows(lines))
+        await _copy(connection, "word_filters", columns.FILTERS, filters(lines))
+        await _copy(connection, "log_counts", columns.LOG_COUNTS, [group.counts])
         await _note_late(connection, hours(lines))
     if spans := group.spans:
-        await _copy(connection, "spans", span_records.COLUMNS, rows(spans))
-        await _copy(connection, "span_filters", _FILTER_COLUMNS, filters(spans))
+        await _copy(connection, "spans", columns.SPANS, rows(spans))
+        await _copy(connection, "span_filters", columns.FILTERS, filters(spans))
         counts = [group.operations]
-        await _copy(connection, "operation_counts", _OPERATION_COLUMNS, counts)
+        await _copy(connection, "operation_counts", columns.OPERATION_COUNTS, counts)
     if group.traces:
-        await _copy(connection, "trace_index", _TRACE_COLUMNS, [group.traces])
+        await _copy(connection, "trace_index", columns.TRACE_INDEX, [group.traces])
 
 
 async def _note_late(connection: store.Connection, hours: Iterable[int]) -> None:
@@ -81,10 +75,10 @@ async def _note_late(connection: store.Connection, hours: Iterable[int]) -> None
 async def _copy(
     connection: store.Connection,
     table: str,
-    columns: str,
+    names: str,
     pieces: Iterable[bytes | bytearray],
 ) -> None:
-    statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+    statement = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
     async with (
         connection.cursor() as cursor,
         cursor.copy(cast(Any, statement)) as copy,
@@ -101,12 +95,12 @@ async def refused(connection: store.Connection, batch: Batch) -> set[int]:
 
     A span is refused with what it tells of exceptions, and they with it.
     """
-    bad = await _refused(connection, "logs", log_records.COLUMNS, batch.rows)
-    return bad | await _refused(connection, "spans", span_records.COLUMNS, batch.spans)
+    bad = await _refused(connection, "logs", columns.LOGS, batch.rows)
+    return bad | await _refused(connection, "spans", columns.SPANS, batch.spans)
 
 
 async def _refused(
-    connection: store.Connection, table: str, columns: str, rows: Rows | SpanRows
+    connection: store.Connection, table: str, names: str, rows: Rows | SpanRows
 ) -> set[int]:
     bad: set[int] = set()
     async with connection.transaction(force_rollback=True):
@@ -116,7 +110,7 @@ async def _refused(
             try:
                 async with connection.transaction():
                     packed = Packed(rows.packed[part.start : part.stop])
-                    await _copy(connection, table, columns, [packed.numbered(0)])
+                    await _copy(connection, table, names, [packed.numbered(0)])
             except psycopg.Error as error:
                 if family(error) != "data":
                     raise

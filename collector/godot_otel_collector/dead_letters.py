@@ -19,7 +19,7 @@ from psycopg import sql as compose
 
 from godot_otel import queue, sql, store
 from godot_otel.errors import RetryableError
-from godot_otel_collector.catalog import LEDGER_DAYS
+from godot_otel_collector.calendar import LEDGER_DAYS
 from godot_otel_collector.letter import Letter
 
 Key = tuple[uuid.UUID, int]

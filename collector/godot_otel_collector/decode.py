@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
-from godot_otel import queue
+from godot_otel import contract
 from godot_otel.errors import PermanentError
 from godot_otel_collector import entry, salvage
 from godot_otel_collector.attributes import Attributes
@@ -54,7 +54,7 @@ class Decoder:
     def floor(self, moment: int) -> None:
         self._sharing.floor = moment
 
-    def decode(self, delivery: queue.Delivered) -> Batch:
+    def decode(self, delivery: contract.Delivered) -> Batch:
         """Decode one entry.
 
         A batch that is no OTLP at all comes back with one dead letter and no rows.

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from godot_otel import queue
+from godot_otel import contract
 from godot_otel.errors import GodotError, PermanentError
 from godot_otel_collector.batch import LOGS, TRACES, WHOLE, Batch, DeadLetter
 from godot_otel_collector.templates import stable_id
@@ -23,7 +23,7 @@ class UnknownContractError(GodotError):
     """The entry is of a newer contract; a newer collector will take it."""
 
 
-def envelope(delivery: queue.Delivered) -> Batch:
+def envelope(delivery: contract.Delivered) -> Batch:
     """Read an entry's fields, leaving its payload unparsed.
 
     What is no entry of ours at all becomes a batch with one dead letter.
@@ -32,7 +32,7 @@ def envelope(delivery: queue.Delivered) -> Batch:
         UnknownContractError: version, signal or encoding is not known here.
     """
     stream_id, fields = delivery
-    if fields.get(b"v", queue.CONTRACT) != queue.CONTRACT:
+    if fields.get(b"v", contract.CONTRACT) != contract.CONTRACT:
         raise UnknownContractError
     raw = fields.get(b"payload", b"")
     whole = b"\n".join(b"%b=%b" % field for field in fields.items())
@@ -48,7 +48,7 @@ def envelope(delivery: queue.Delivered) -> Batch:
         records, home, reason = 0, 0, "no entry of this contract"
     signal = fields.get(b"signal", b"")
     encoding = fields.get(b"encoding", b"")
-    if not reason and (signal not in _SIGNALS or encoding not in queue.ENCODINGS):
+    if not reason and (signal not in _SIGNALS or encoding not in contract.ENCODINGS):
         raise UnknownContractError
     kind = "unknown" if reason else _SIGNALS[signal]
     batch = Batch(stream_id, len(raw), records, identity.bytes, home, kind, {}, raw)
@@ -67,7 +67,7 @@ def envelope(delivery: queue.Delivered) -> Batch:
 
 
 def _foreign_id(stream_id: bytes) -> bytes:
-    return queue.batch_id(queue.stream_milliseconds(stream_id))[:6] + (
+    return contract.batch_id(contract.stream_milliseconds(stream_id))[:6] + (
         stable_id(stream_id) & 0x0FFF_3FFF_FFFF_FFFF_FFFF | 0x7000_8000_0000_0000_0000
     ).to_bytes(10, "big")
 
@@ -104,7 +104,7 @@ def _unpacked(raw: bytes, encoding: bytes) -> bytes:
         return raw
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        data = unpacker.decompress(raw, queue.MAX_BATCH_BYTES)
+        data = unpacker.decompress(raw, contract.MAX_BATCH_BYTES)
     except zlib.error as error:
         raise PermanentError(f"no gzip: {error}") from None
     if not unpacker.eof:

@@ -54,7 +54,7 @@ def row(
         LENGTH.pack(len(body)), body,
         NULL,  # body_data
         packed_json(b"{%b}" % b",".join(members)),
-    ))  # fmt: skip # in the order of log_records.COLUMNS
+    ))  # fmt: skip # in the order of columns.LOGS
     return (
         time, data, shared.origin,
         clean(words.searchable(body.decode(), told.values).encode()),

@@ -26,12 +26,6 @@ from godot_otel_collector.templates import GIVEN, LINE, OTHER, PATH, alike
 from godot_otel_collector.values import clean, dumps, json_value, text
 from godot_otel_collector.wire import LogsRequest, Record
 
-COLUMNS = (
-    "seq, time, time_nanos, template_id, resource_id, scope_id, home, severity,"
-    " observed_time, observed_nanos, trace_id, span_id, trace_flags,"
-    " dropped_attributes, severity_text, environment, service, logger, event_name,"
-    " body, body_data, attributes"
-)
 MAX_BODY_BYTES = 64 * 1024
 
 # The columns' lengths and values in their order; _USUAL goes on to trace_flags.
@@ -166,7 +160,7 @@ class LogRecords:
             LENGTH.pack(len(body)), body,
             body_data,
             LENGTH.pack(len(json)) + json if members else NULL,
-        ))  # fmt: skip # in the order of COLUMNS
+        ))  # fmt: skip # in the order of columns.LOGS
         self._rows.append((
             time, row, shared.origin,
             _searchable(body, special) if special else body, b"\0".join(pairs), ordinal,

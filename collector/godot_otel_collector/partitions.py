@@ -16,15 +16,8 @@ from psycopg import sql as compose
 from godot_otel import fault, store
 from godot_otel.errors import RetryableError
 from godot_otel_collector import catalog, dropping
-from godot_otel_collector.catalog import (
-    DAILY,
-    DAY,
-    HOUR,
-    TIMED,
-    Calendar,
-    Catalog,
-    Rules,
-)
+from godot_otel_collector.calendar import DAY, HOUR, Calendar
+from godot_otel_collector.catalog import DAILY, TIMED, Catalog, Rules
 
 _AHEAD = 3  # partitions beyond the one of now
 _OF_ROWS = ["trace_index", *TIMED]

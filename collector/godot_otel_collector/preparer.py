@@ -1,96 +1,123 @@
-"""Makes groups of deliveries: decode, check, prepare; beside the storing of others."""
+"""Prepares groups in a process of its own: decoding keeps one core busy by itself.
+
+Deliveries go there and groups come back as pickles, through two pipes; see
+``preparing``. The process ends with the pipe that it reads, so it never outlives the
+collector; when it dies, what it was given can be given to the next one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import contextlib
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, TypeVar, cast
 
-from godot_otel import queue
-from godot_otel_collector.batch import WHOLE, Batch, DeadLetter
-from godot_otel_collector.catalog import DAY, HOUR, LEDGER_DAYS, Calendar
-from godot_otel_collector.decode import Decoder
-from godot_otel_collector.entry import UnknownContractError
-from godot_otel_collector.group import Group, prepare
+from godot_otel import contract
+from godot_otel.errors import RetryableError
+from godot_otel_collector.batch import Batch
+from godot_otel_collector.calendar import Calendar
+from godot_otel_collector.group import Prepared
+
+_PROGRAM = "godot_otel_collector.preparing"
+_BROKEN = (EOFError, OSError, ValueError, pickle.UnpicklingError)
+"""What pipes of a process that is gone do; ValueError: they are closed already."""
+
+_Process = subprocess.Popen[bytes]
+_T = TypeVar("_T")
 
 
-@dataclass(slots=True)
-class Prepared:
-    """What came of some deliveries: a group, or the partitions that it needs first."""
-
-    group: Group | None = None
-    moments: set[int] = field(default_factory=set)
-    """Microseconds; not every one has a partition, where there is no group."""
-    ids: list[bytes] = field(default_factory=list)
-    """Batch ids, which need partitions of the ledger."""
-    unknown: list[bytes] = field(default_factory=list)
-    """Stream ids of entries that only a newer collector understands."""
+class PreparerDiedError(RetryableError):
+    """The process is gone; the same deliveries can be prepared by the next one."""
 
 
 class Preparer:
-    """Decodes and prepares in a thread, so that the event loop goes on storing."""
+    """Has groups prepared by a process that it starts, in the order of the calls.
+
+    The next ones may be asked for before the first has come.
+    """
 
     def __init__(self, *, retention_days: int) -> None:
-        self._decoder = Decoder(retention_days=retention_days)
+        self._retention_days = retention_days
+        self._process: _Process | None = None
+        self._asking = asyncio.Lock()
+        self._answering = asyncio.Lock()
+
+    def start(self) -> None:
+        """Start the process unless there is one, as ``prepare`` does otherwise."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _PROGRAM, str(self._retention_days)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
 
     async def prepare(
         self,
-        deliveries: Sequence[queue.Delivered],
+        deliveries: Sequence[contract.Delivered],
         calendar: Calendar,
         *,
         floor: int = 0,
     ) -> Prepared:
-        """Decode deliveries and make of them what one transaction writes.
+        """As ``Preparation.of``.
 
-        Rows from before *floor* get the time they were received.
+        Raises:
+            PreparerDiedError: the process ended before it had answered.
         """
-        self._decoder.floor = floor
-        return await asyncio.to_thread(self._work, deliveries, calendar)
-
-    def _work(
-        self, deliveries: Sequence[queue.Delivered], calendar: Calendar
-    ) -> Prepared:
-        found = Prepared()
-        batches: list[Batch] = []
-        for delivery in deliveries:
-            try:
-                batch = self._decoder.decode(delivery)
-            except UnknownContractError:
-                found.unknown.append(delivery[0])
-                continue
-            check_ledger_range(batch)
-            batches.append(batch)
-        # Bounds are whole hours, whatever the widths: an hour has one partition.
-        hours = {
-            hour
-            for batch in batches
-            for rows in (batch.rows, batch.spans)
-            for hour in _hours(rows.times)
-        }
-        found.moments = {hour * HOUR for hour in hours}
-        found.ids = [batch.id for batch in batches if not batch.outside]
-        if all(calendar.covers(moment) for moment in found.moments):
-            found.group = prepare(batches, calendar)
-            for batch in batches:  # packed in the group's chunks by now
-                batch.clear_rows()
+        async with self._asking:
+            self.start()
+            process = cast(_Process, self._process)
+            request = deliveries, calendar, floor
+            await self._work(process, _ask, process, request)
+        async with self._answering:
+            found = await self._work(process, _answer, process)
+        if found.group is not None:
+            _give_payloads(found.group.batches, deliveries)
         return found
 
+    async def _work(
+        self, process: _Process, function: Callable[..., _T], *arguments: Any
+    ) -> _T:
+        try:
+            return await asyncio.to_thread(function, *arguments)
+        except _BROKEN:
+            if self._process is process:
+                self.close()
+            raise PreparerDiedError(
+                f"the process that decodes ended with {process.wait()}"
+            ) from None
 
-def _hours(times: list[int]) -> Iterable[int]:
-    """The hours since 1970 that *times* are in; most batches are of one."""
-    if not times:
-        return ()
-    first, last = min(times) // HOUR, max(times) // HOUR
-    return (first,) if first == last else {moment // HOUR for moment in times}
+    def close(self) -> None:
+        """End the process; what it is preparing is dropped."""
+        if (process := self._process) is None:
+            return
+        self._process = None
+        process.kill()  # it holds nothing that is nowhere else
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # of what was not sent yet
+                cast(BinaryIO, pipe).close()
 
 
-def check_ledger_range(batch: Batch) -> None:
-    """A batch older than the ledger cannot be proven new: it becomes a dead letter."""
-    minted = int.from_bytes(batch.id[:6], "big") * 1000
-    received = queue.stream_milliseconds(batch.stream_id) * 1000
-    if not received - LEDGER_DAYS * DAY <= minted <= received + DAY:
-        reason = "batch id is outside the ledger's range"
-        batch.outside = True
-        batch.clear_rows()
-        # One without a payload brought counters alone: there is nothing to set aside.
-        batch.dead = [DeadLetter(WHOLE, reason, batch.payload)] if batch.payload else []
+def _ask(process: _Process, request: tuple[Any, ...]) -> None:
+    asked = cast(BinaryIO, process.stdin)
+    pickle.dump(request, asked, pickle.HIGHEST_PROTOCOL)
+    asked.flush()
+
+
+def _answer(process: _Process) -> Prepared:
+    # From our own process: what came from outside is bytes in it.
+    answers = cast(BinaryIO, process.stdout)
+    found: Prepared = pickle.load(answers)  # noqa: S301
+    return found
+
+
+def _give_payloads(
+    batches: Sequence[Batch], deliveries: Sequence[contract.Delivered]
+) -> None:
+    """Undo what ``preparing`` left out."""
+    came = dict(deliveries)
+    for batch in batches:
+        batch.payload = batch.payload or came[batch.stream_id].get(b"payload", b"")

@@ -25,7 +25,7 @@ DEAD_MS = 15_000
 """A consumer that did not even ask for this long is dead; should it wake, the ledger
 absorbs what it does."""
 _FORGET_MS = 3_600_000
-_COUNT = 16
+_COUNT = 8
 
 
 class Reader:

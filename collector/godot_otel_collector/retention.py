@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from godot_otel import queue, sql, store
 from godot_otel_collector import catalog, dropping
-from godot_otel_collector.catalog import LEDGER_DAYS
+from godot_otel_collector.calendar import LEDGER_DAYS
 
 _PAUSE = 0.2  # seconds; most of what a drop takes is waiting, which costs nobody
 _CLOCKS = timedelta(days=1)  # by which ours and the queue's may differ

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from godot_otel import queue
+from godot_otel import contract
 from godot_otel_collector import dictionaries
 from godot_otel_collector.batch import Batch, Origin
-from godot_otel_collector.catalog import DAY
+from godot_otel_collector.calendar import DAY
 from godot_otel_collector.operations import Operation, Operations
 from godot_otel_collector.packing import IDS, packed
 from godot_otel_collector.templates import Templates
@@ -68,7 +68,7 @@ class Sharing:
         batch.resources[resource[0]] = resource
         batch.scopes[fields[0]] = fields
         service, environment, logger = resource[1], resource[2], fields[1]
-        received = queue.stream_milliseconds(batch.stream_id) * 1000
+        received = contract.stream_milliseconds(batch.stream_id) * 1000
         names = packed(environment.encode()) + packed(service.encode())
         return Shared(
             received,

@@ -22,12 +22,6 @@ from godot_otel_collector.sharing import Shared, Sharing
 from godot_otel_collector.values import MAX_ATTRIBUTE_BYTES, clean
 from godot_otel_collector.wire import Span, UsualSpansRequest, WholeSpan
 
-COLUMNS = (
-    "seq, time, time_nanos, duration_ns, resource_id, scope_id, home, kind, status,"
-    " flags, trace_id, span_id, parent_id, environment, service, name,"
-    " dropped_attributes, dropped_events, dropped_links, status_message, trace_state,"
-    " attributes, events, links"
-)
 MAX_NAME_BYTES = 1024
 
 # The columns' lengths and values in their order.
@@ -155,7 +149,7 @@ class SpanRecords:
                 count(whole.dropped_events_count), count(whole.dropped_links_count),
                 packed(message) if message else NULL,
                 packed(clean(state[:MAX_ATTRIBUTE_BYTES])) if state else NULL,
-            ))  # fmt: skip # in the order of COLUMNS
+            ))  # fmt: skip # in the order of columns.SPANS
         if fell:
             members.append(member(SPAN_TRUNCATED, fell))
         json = b"\x01{%b}" % b",".join(members)  # 1 is jsonb's version
@@ -163,7 +157,7 @@ class SpanRecords:
             head, shared.names, operation.packed, rest,
             LENGTH.pack(len(json)) + json if members else NULL,
             events, links,
-        ))  # fmt: skip # in the order of COLUMNS
+        ))  # fmt: skip # in the order of columns.SPANS
         ended = time + duration // 1000
         if ended > shared.latest:
             ended = shared.latest

@@ -19,12 +19,10 @@ import psycopg
 
 from godot_otel import fault, sql, store
 from godot_otel.errors import GodotError, SchemaError, StoreUnreachableError
-from godot_otel_collector import salvage
 from godot_otel_collector.batch import WHOLE, Batch, DeadLetter
 from godot_otel_collector.copying import copy_group, family, refused
-from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import progress
-from godot_otel_collector.group import Group, prepare
+from godot_otel_collector.group import Group
 from godot_otel_collector.metrics import Metrics
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.values import dumps, text
@@ -196,16 +194,17 @@ class Writer:
         return await asyncio.to_thread(self._again, group.batches)
 
     def _again(self, batches: list[Batch]) -> Group:
-        """Prepare a part of a group once more; rare, so in this process."""
+        """Prepare a part of a group once more."""
+        from godot_otel_collector import remaking
+
         self._make_rows(batches)
-        return prepare(batches, self._partitions.logs)
+        return remaking.prepare(batches, self._partitions.logs)
 
     def _make_rows(self, batches: list[Batch]) -> None:
-        decoder = Decoder(retention_days=self._partitions.rules.retention_days)
-        decoder.floor = self._partitions.floor
-        for batch in batches:
-            if batch.stored and not batch.received:
-                decoder.fill(batch)
+        from godot_otel_collector import remaking
+
+        days, floor = self._partitions.rules.retention_days, self._partitions.floor
+        remaking.rows(batches, retention_days=days, floor=floor)
 
     async def _set_aside(self, group: Group, error: psycopg.Error) -> list[Group]:
         """Turn the records that Postgres refuses into dead letters.
@@ -215,14 +214,17 @@ class Writer:
         a record: the group comes back as two halves, to find the batch that it came
         with, and a single batch is set aside whole, its counters left out.
         """
+        from godot_otel_collector import remaking
+
         reason = f"refused by the store: {error.sqlstate or type(error).__name__}"
         await asyncio.to_thread(self._make_rows, group.batches)
         connection = await self._open()
         bad = {b.stream_id: await refused(connection, b) for b in group.batches}
+        prepare, logs = remaking.prepare, self._partitions.logs
         whole, middle = not any(bad.values()), len(group.batches) // 2
         if whole and middle:
             halves = group.batches[:middle], group.batches[middle:]
-            return [await self._prepared(half) for half in halves]
+            return [await asyncio.to_thread(prepare, half, logs) for half in halves]
         for batch in group.batches:
             if whole:
                 batch.dead = [DeadLetter(WHOLE, reason, batch.payload)]
@@ -231,20 +233,14 @@ class Writer:
                 batch.resources, batch.scopes, batch.templates = {}, {}, {}
                 continue
             gone = bad[batch.stream_id]
-            batch.dead += [
-                DeadLetter(ordinal, reason, salvage.one(batch.payload, ordinal))
-                for ordinal in sorted(gone)
-            ]
+            batch.dead += remaking.letters(batch, gone, reason)
             batch.rows = batch.rows.without(gone)
             batch.spans = batch.spans.without(gone)
         found = sum(len(batch.dead) for batch in group.batches)
         log.warning(
             "%d dead letters: %s", found, reason, extra={"action": "dead_lettered"}
         )
-        return [await self._prepared(group.batches)]
-
-    async def _prepared(self, batches: list[Batch]) -> Group:
-        return await asyncio.to_thread(prepare, batches, self._partitions.logs)
+        return [await asyncio.to_thread(prepare, group.batches, logs)]
 
 
 def _emitter(source: dict[str, Any]) -> tuple[Any, ...]:

@@ -11,11 +11,10 @@ of an entry (a second XREADGROUP returns the next one).
 
 from __future__ import annotations
 
-from godot_otel.queue.client import (
-    options,
-    unreachable,
-)
-from godot_otel.queue.entry import (
+from godot_otel.contract import (
+    CONTRACT,
+    ENCODINGS,
+    MAX_BATCH_BYTES,
     Delivered,
     Entry,
     Fields,
@@ -23,13 +22,14 @@ from godot_otel.queue.entry import (
     derived_id,
     stream_milliseconds,
 )
+from godot_otel.queue.client import (
+    options,
+    unreachable,
+)
 from godot_otel.queue.keys import (
-    CONTRACT,
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_RECORDS,
-    ENCODINGS,
     GROUP,
-    MAX_BATCH_BYTES,
     board_keys,
     instances_key,
     levels_key,

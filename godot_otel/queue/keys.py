@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-CONTRACT = b"1"
 GROUP = "collectors"
-MAX_BATCH_BYTES = 4 * 1024 * 1024  # packed and unpacked
 DEFAULT_MAX_BYTES = 512 * 1024 * 1024
 DEFAULT_MAX_RECORDS = 5_000_000
-ENCODINGS = (b"", b"gzip")
 
 
 def stream_key(shard: int = 0) -> str:

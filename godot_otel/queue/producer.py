@@ -12,11 +12,11 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from godot_otel import fault, levels
+from godot_otel.contract import Entry
 from godot_otel.errors import QueueFullError, SettingError
 from godot_otel.levels import Instance, LevelBoard
 from godot_otel.queue import scripts
 from godot_otel.queue.client import OnePiece, options, unreachable
-from godot_otel.queue.entry import Entry
 from godot_otel.queue.keys import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_RECORDS,

@@ -10,10 +10,10 @@ from typing import Any, cast
 import redis.asyncio
 from redis.exceptions import ResponseError
 
+from godot_otel.contract import Delivered, Fields, stream_milliseconds
 from godot_otel.errors import SettingError
 from godot_otel.queue import scripts
 from godot_otel.queue.client import options
-from godot_otel.queue.entry import Delivered, Fields, stream_milliseconds
 from godot_otel.queue.keys import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_RECORDS,

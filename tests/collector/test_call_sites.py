@@ -18,7 +18,7 @@ from godot_otel_collector import call_sites
 from godot_otel_collector.batch import Batch
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.partitions import Partitions
-from godot_otel_collector.preparer import Preparer
+from godot_otel_collector.preparation import Preparation
 from godot_otel_collector.writer import Writer
 
 LOGHUB = Path(__file__).parents[3] / "shared" / "data" / "loghub"
@@ -234,11 +234,11 @@ async def test_rows_that_are_made_again_keep_their_templates(store_dsn):
     """The store knows those, and a decoder that begins anew would find others."""
     partitions = Partitions(store_dsn)
     await partitions.create_ahead()
-    preparer = Preparer(retention_days=7)
+    preparation = Preparation(retention_days=7)
     calendar = partitions.logs
 
     async def group(delivered: list[queue.Delivered]):
-        found = await preparer.prepare(delivered, calendar)
+        found = preparation.of(delivered, calendar)
         assert found.group is not None
         return found.group
 

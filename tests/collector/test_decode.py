@@ -14,9 +14,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from godot_otel import queue
 from godot_otel_collector.decode import Decoder
 from godot_otel_collector.entry import UnknownContractError
-from godot_otel_collector.group import prepare
+from godot_otel_collector.grouping import prepare
 from godot_otel_collector.partitions import Partitions
-from godot_otel_collector.preparer import check_ledger_range
+from godot_otel_collector.preparation import check_ledger_range
 from godot_otel_collector.templates import NEW_PER_HOUR, OTHER, Templates, mask
 
 STREAM_ID = b"%d-0" % (time.time_ns() // 1_000_000)

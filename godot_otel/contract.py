@@ -1,4 +1,7 @@
-"""One batch on its way through the queue, and its id."""
+"""The wire contract: what a batch is on its way through the queue, and its id.
+
+``exporters/README.md`` states it for every language. Nothing of Redis is needed here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from godot_otel.queue.keys import CONTRACT
+CONTRACT = b"1"
+MAX_BATCH_BYTES = 4 * 1024 * 1024  # packed and unpacked
+ENCODINGS = (b"", b"gzip")
 
 
 def batch_id(now_ms: int | None = None) -> bytes:

@@ -1,0 +1,88 @@
+"""The process that prepares for a collector; see ``preparer``.
+
+It imports nothing but what decoding needs: no client of either server. Two threads read
+and write the pipes meanwhile, so that decoding waits for neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import signal
+import sys
+import threading
+from queue import Queue
+from typing import BinaryIO
+
+from godot_otel import contract
+from godot_otel_collector.batch import Batch
+from godot_otel_collector.calendar import Calendar
+from godot_otel_collector.group import Prepared
+from godot_otel_collector.preparation import Preparation
+
+Request = tuple[list[contract.Delivered], Calendar, int]
+"""Deliveries, the partitions that there are, the floor."""
+
+
+def main() -> None:
+    """Prepare what comes on standard input, until its end; answer on standard output.
+
+    Signals are for the collector: a terminal and systemd send theirs to both.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever else is printed
+    # Rows hold no cycles; looking for some each 700 objects takes a twentieth.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    # The threads have little to do, and need their turns sooner than after 5 ms.
+    sys.setswitchinterval(0.001)
+    asked: Queue[Request | None] = Queue(1)
+    made: Queue[Prepared] = Queue(1)
+    for work in ((_read, asked), (_write, made, answers)):
+        threading.Thread(target=work[0], args=work[1:], daemon=True).start()
+    preparation = Preparation(retention_days=int(sys.argv[1]))
+    while (request := asked.get()) is not None:
+        made.put(_prepared(preparation, *request))
+        del request
+
+
+def _read(asked: Queue[Request | None]) -> None:
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
+        while True:  # from ourselves: what came from outside is bytes in it
+            asked.put(pickle.load(sys.stdin.buffer))  # noqa: S301
+    asked.put(None)
+
+
+def _write(made: Queue[Prepared], answers: BinaryIO) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            pickle.dump(made.get(), answers, pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+
+
+def _prepared(
+    preparation: Preparation,
+    deliveries: list[contract.Delivered],
+    calendar: Calendar,
+    floor: int,
+) -> Prepared:
+    found = preparation.of(deliveries, calendar, floor=floor)
+    if found.group is not None:
+        _leave_payloads(found.group.batches, deliveries)
+    return found
+
+
+def _leave_payloads(batches: list[Batch], deliveries: list[contract.Delivered]) -> None:
+    """Take out of *batches* what the collector has: the payloads as they came."""
+    came = {id(fields.get(b"payload")) for _, fields in deliveries}
+    for batch in batches:
+        if id(batch.payload) in came:
+            batch.payload = b""
+
+
+if __name__ == "__main__":
+    main()
