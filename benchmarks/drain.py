@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import generator
 import psycopg
 import span_generator
-from servers import Servers, servers
+from servers import Servers, memory, servers
 
 from godot_otel import queue
 from godot_otel_collector import columns
@@ -35,6 +35,7 @@ from godot_otel_collector.partitions import Partitions
 TABLES = {"logs": columns.LOGS, "spans": columns.SPANS}
 
 
+MEMORY_SECONDS = 0.5
 POLL_SECONDS = 0.02
 """Oftener, and the asking takes a tenth of a core from those that are measured."""
 
@@ -45,8 +46,14 @@ def batches(table: str, records: int) -> list[queue.Entry]:
     return list(made(records))
 
 
-def drain(bench: Servers, table: str, entries: Sequence[queue.Entry]) -> float:
-    """Fill the queue, then time a collector from ready to the last acknowledgement."""
+def drain(
+    bench: Servers, table: str, entries: Sequence[queue.Entry]
+) -> tuple[float, float]:
+    """Fill the queue, then time a collector from ready to the last acknowledgement.
+
+    Returns:
+        Rows a second, and the collector's memory in MB, the most of what was seen.
+    """
     import redis
 
     dsn = bench.new_store()
@@ -54,10 +61,13 @@ def drain(bench: Servers, table: str, entries: Sequence[queue.Entry]) -> float:
     producer = queue.Producer(bench.valkey.url, socket_timeout=30)
     for entry in entries:
         producer.admit(entry)
-    with bench.collector(dsn):
+    most, looked = 0.0, time.perf_counter()
+    with bench.collector(dsn) as collector:
         start = time.perf_counter()
         while client.xlen(queue.stream_key()):
             time.sleep(POLL_SECONDS)
+            if time.perf_counter() - looked > MEMORY_SECONDS:
+                most, looked = max(most, memory(collector.pid)), time.perf_counter()
         seconds = time.perf_counter() - start
     producer.close()
     client.close()
@@ -66,7 +76,7 @@ def drain(bench: Servers, table: str, entries: Sequence[queue.Entry]) -> float:
     records = sum(entry.records for entry in entries)
     assert found == (records,), found
     bench.drop_store(dsn)
-    return records / seconds
+    return records / seconds, most
 
 
 def packed(table: str, entries: Sequence[queue.Entry]) -> list[list[bytes]]:
@@ -119,11 +129,14 @@ def main() -> None:
     table = "spans" if options.spans else "logs"
     ours: list[float] = []
     raw: list[float] = []
+    megabytes: list[float] = []
     entries = batches(table, options.records)
     transactions = packed(table, entries)
     with servers() as bench:
         for run in range(options.runs):
-            ours.append(drain(bench, table, entries))
+            speed, most = drain(bench, table, entries)
+            ours.append(speed)
+            megabytes.append(most)
             raw.append(raw_copy(bench, table, options.records, transactions))
             if not options.json:
                 print(f"run {run + 1}: collector {ours[-1]:,.0f} rows/s,"
@@ -133,13 +146,15 @@ def main() -> None:
         "collector_rows_per_second": round(statistics.median(ours)),
         "raw_copy_rows_per_second": round(statistics.median(raw)),
         "ratio": round(statistics.median(ratios), 2),
+        "collector_megabytes": round(statistics.median(megabytes)),
     }
     if options.json:
         print(json.dumps(result))
     else:
         print(f"median: collector {result['collector_rows_per_second']:,} rows/s,"
               f" raw COPY {result['raw_copy_rows_per_second']:,} rows/s,"
-              f" ratio {result['ratio']}")  # fmt: skip # one line of figures
+              f" ratio {result['ratio']},"
+              f" memory {result['collector_megabytes']} MB")  # fmt: skip # of figures
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def main() -> None:
     entries = list(batches(options.records))
     with servers() as bench:
         for run in range(options.runs):
-            ours.append(drain(bench, "logs", entries))
+            ours.append(drain(bench, "logs", entries)[0])
             theirs.append(original(bench, options.original_records))
             if not options.json:
                 print(f"run {run + 1}: collector {ours[-1]:,.0f} rows/s,"

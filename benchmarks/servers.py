@@ -89,3 +89,16 @@ def servers() -> Iterator[Servers]:
             valkey.stop()
             postgres.stop()
             postgres.wipe()
+
+
+def memory(pid: int) -> float:
+    """Memory of a process and its children in MB, what they share counted once."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(_proportional(int(one)) for one in (pid, *children)) / 1024
+
+
+def _proportional(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import psycopg
 import redis
 from generator import batches
 from original import original
-from servers import Servers, servers
+from servers import Servers, memory, servers
 
 from godot_otel import queue
 
@@ -41,7 +40,7 @@ class Samples:
     backlog: list[int] = field(default_factory=list)
     """Records in the queue."""
     memory: list[float] = field(default_factory=list)
-    """The collector's resident memory, in MB."""
+    """The collector's memory, both its processes, in MB."""
 
 
 def produce(url: str, rate: int, seconds: float) -> None:
@@ -80,7 +79,7 @@ def run(bench: Servers, rate: int, seconds: float) -> tuple[Samples, int, float]
         while producer.poll() is None or client.xlen(queue.stream_key()):
             time.sleep(1)
             samples.backlog.append(int(client.hget(queue.meta_key(), "records") or 0))
-            samples.memory.append(resident(collector.pid))
+            samples.memory.append(memory(collector.pid))
             if sys.stderr.isatty():
                 print(f"\r  {len(samples.backlog)} s, backlog"
                       f" {samples.backlog[-1]:,} records \033[K", end="",
@@ -96,12 +95,6 @@ def run(bench: Servers, rate: int, seconds: float) -> tuple[Samples, int, float]
         ).fetchone()
     assert row is not None
     return samples, int(row[0]), took
-
-
-def resident(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    with open(f"/proc/{pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:

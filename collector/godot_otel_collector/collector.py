@@ -7,6 +7,7 @@ stored: computing and waiting overlap. They are stored in the order they were re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -87,6 +88,7 @@ class Collector:
                 redactor=Redactor(redact_keys),
                 stopping=self._stopping,
             )
+        self._preparer = Preparer()
         self._room = asyncio.Semaphore(_MOST_GROUPS)
         self._ready: asyncio.Queue[asyncio.Task[Group] | None] = asyncio.Queue()
         self._ensuring = asyncio.Lock()
@@ -103,6 +105,11 @@ class Collector:
             SchemaError: the store's schema and this program do not fit.
             SettingError: the health port is taken.
         """
+        with contextlib.closing(self._preparer) as preparer:
+            preparer.start()
+            await self._serve()
+
+    async def _serve(self) -> None:
         if self._http_port is None:
             return await self._drain()
         from godot_otel_collector import health  # a web server, where it is wanted
@@ -115,9 +122,6 @@ class Collector:
 
     async def _drain(self) -> None:
         await self._prepare()
-        retention_days = self._partitions.rules.retention_days
-        self._preparer = Preparer(retention_days=retention_days)
-        self._preparer.start()
         if not self._stopping.is_set():
             notify.ready()
             log.info("ready as %s", self._reader.consumer, extra={"action": "ready"})
@@ -136,7 +140,6 @@ class Collector:
             if not isinstance(first, StoppedError):
                 raise first from None
         finally:
-            self._preparer.close()
             await self._writer.close()
             await self._reader.leave()
             await self._queue.close()
@@ -207,8 +210,9 @@ class Collector:
         while True:
             try:
                 found = await self._preparer.prepare(
-                    deliveries, self._partitions.logs, floor=self._partitions.floor
-                )
+                    deliveries, self._partitions.logs, floor=self._partitions.floor,
+                    retention_days=self._partitions.rules.retention_days,
+                )  # fmt: skip # what, and the rules
             except PreparerDiedError as error:
                 log.error("%s, starting another", error, extra={"action": "decoding"})
                 await self._retry()

@@ -39,8 +39,7 @@ class Preparer:
     The next ones may be asked for before the first has come.
     """
 
-    def __init__(self, *, retention_days: int) -> None:
-        self._retention_days = retention_days
+    def __init__(self) -> None:
         self._process: _Process | None = None
         self._asking = asyncio.Lock()
         self._answering = asyncio.Lock()
@@ -49,7 +48,7 @@ class Preparer:
         """Start the process unless there is one, as ``prepare`` does otherwise."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _PROGRAM, str(self._retention_days)],
+                [sys.executable, "-P", "-m", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
@@ -59,9 +58,10 @@ class Preparer:
         deliveries: Sequence[contract.Delivered],
         calendar: Calendar,
         *,
+        retention_days: int,
         floor: int = 0,
     ) -> Prepared:
-        """As ``Preparation.of``.
+        """As ``Preparation.of``; *retention_days* must be the same each time.
 
         Raises:
             PreparerDiedError: the process ended before it had answered.
@@ -69,7 +69,7 @@ class Preparer:
         async with self._asking:
             self.start()
             process = cast(_Process, self._process)
-            request = deliveries, calendar, floor
+            request = deliveries, calendar, floor, retention_days
             await self._work(process, _ask, process, request)
         async with self._answering:
             found = await self._work(process, _answer, process)

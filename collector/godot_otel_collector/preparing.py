@@ -22,8 +22,8 @@ from godot_otel_collector.calendar import Calendar
 from godot_otel_collector.group import Prepared
 from godot_otel_collector.preparation import Preparation
 
-Request = tuple[list[contract.Delivered], Calendar, int]
-"""Deliveries, the partitions that there are, the floor."""
+Request = tuple[list[contract.Delivered], Calendar, int, int]
+"""Deliveries, the partitions that there are, the floor, and days of retention."""
 
 
 def main() -> None:
@@ -44,10 +44,15 @@ def main() -> None:
     made: Queue[Prepared] = Queue(1)
     for work in ((_read, asked), (_write, made, answers)):
         threading.Thread(target=work[0], args=work[1:], daemon=True).start()
-    preparation = Preparation(retention_days=int(sys.argv[1]))
+    preparation: Preparation | None = None
     while (request := asked.get()) is not None:
-        made.put(_prepared(preparation, *request))
-        del request
+        deliveries, calendar, floor, days = request
+        preparation = preparation or Preparation(retention_days=days)
+        found = preparation.of(deliveries, calendar, floor=floor)
+        if found.group is not None:
+            _leave_payloads(found.group.batches, deliveries)
+        made.put(found)
+        del request, deliveries, found
 
 
 def _read(asked: Queue[Request | None]) -> None:
@@ -62,18 +67,6 @@ def _write(made: Queue[Prepared], answers: BinaryIO) -> None:
         while True:
             pickle.dump(made.get(), answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
-
-
-def _prepared(
-    preparation: Preparation,
-    deliveries: list[contract.Delivered],
-    calendar: Calendar,
-    floor: int,
-) -> Prepared:
-    found = preparation.of(deliveries, calendar, floor=floor)
-    if found.group is not None:
-        _leave_payloads(found.group.batches, deliveries)
-    return found
 
 
 def _leave_payloads(batches: list[Batch], deliveries: list[contract.Delivered]) -> None:

@@ -1,6 +1,7 @@
 """The process that decodes: it may die, and never outlives its collector."""
 
 import asyncio
+import contextlib
 import gzip
 import os
 import signal
@@ -20,9 +21,8 @@ from godot_otel_collector.preparer import Preparer, PreparerDiedError
 
 @pytest.fixture
 def preparer():
-    made = Preparer(retention_days=7)
-    yield made
-    made.close()
+    with contextlib.closing(Preparer()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_it_gives_what_would_have_come_of_it_here(preparer):
     packed_one = queue.Entry(queue.batch_id(), b"logs", 2, data, encoding=b"gzip")
     broken = queue.Entry(queue.batch_id(), b"logs", 1, b"no OTLP at all")
     given, days = deliveries(plain, packed_one, broken), calendar()
-    there = await preparer.prepare(given, days)
+    there = await preparer.prepare(given, days, retention_days=7)
     here = Preparation(retention_days=7).of(given, days)
     assert there.group is not None
     assert here.group is not None
@@ -89,7 +89,8 @@ async def test_it_gives_what_would_have_come_of_it_here(preparer):
 
 async def test_answers_come_in_the_order_of_the_questions(preparer):
     many = [deliveries(entry([f"{n} {place}" for n in range(200)])) for place in "abcd"]
-    found = await asyncio.gather(*(preparer.prepare(one, calendar()) for one in many))
+    questions = (preparer.prepare(one, calendar(), retention_days=7) for one in many)
+    found = await asyncio.gather(*questions)
     for place, one in zip("abcd", found, strict=True):
         (rows,) = packed(one)
         assert f"199 {place}".encode() in rows
@@ -97,13 +98,13 @@ async def test_answers_come_in_the_order_of_the_questions(preparer):
 
 async def test_the_next_process_takes_over_from_one_that_died(preparer):
     given = deliveries(entry(["one"]))
-    before = packed(await preparer.prepare(given, calendar()))
+    before = packed(await preparer.prepare(given, calendar(), retention_days=7))
     pid = preparer._process.pid
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: pid not in running(), "its end")
     with pytest.raises(PreparerDiedError, match="ended with -9"):
-        await preparer.prepare(given, calendar())
-    assert packed(await preparer.prepare(given, calendar())) == before
+        await preparer.prepare(given, calendar(), retention_days=7)
+    assert packed(await preparer.prepare(given, calendar(), retention_days=7)) == before
     assert preparer._process.pid != pid
 
 
