@@ -185,7 +185,7 @@ SITS = {
     "asyncio": "asyncio.run(asyncio.sleep(60))",
     "a join": "threading.Thread(target=time.sleep, args=[60]).start(); join()",
     "a busy loop": "[None for _ in iter(int, 1)]",
-    "a child of subprocess": "import subprocess; subprocess.run(['sleep', '60'])",
+    "a child of subprocess": "subprocess.run(['sleep', '60'])",
 }
 
 
@@ -193,6 +193,7 @@ SITS = {
 def test_a_signal_finds_the_main_thread_wherever_it_sits(number, launch, stored):
     def source(does: str) -> str:
         return f"""{LOGGING}
+    import asyncio, subprocess  # now: nobody says what a signal does to an import
     def ready():
         print("ready", flush=True)
     def join():
