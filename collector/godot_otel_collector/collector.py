@@ -37,6 +37,8 @@ _GROUP_RECORDS = 4_000
 _GROUP_BYTES = 4 * 1024 * 1024
 _GROUP_ENTRIES = 2_000  # those that bring counters alone have neither records nor bytes
 _MOST_GROUPS = 4
+_MOST_DEATHS = 5
+"""After so many of the process that decodes, in a row, the collector ends as well."""
 _AHEAD_SECONDS = 60.0
 
 
@@ -177,8 +179,7 @@ class Collector:
             return
 
     async def _intake(self, tasks: asyncio.TaskGroup) -> None:
-        while not self._stopping.is_set():
-            await self._room.acquire()
+        while await self._room.acquire() and not self._stopping.is_set():
             if deliveries := await self._gather():
                 group = tasks.create_task(self._prepared(deliveries))
                 await self._ready.put(group)
@@ -207,6 +208,7 @@ class Collector:
 
     async def _prepared(self, deliveries: list[queue.Delivered]) -> Group:
         """Prepare what one transaction writes, and make sure of its partitions."""
+        deaths = 0
         while True:
             try:
                 found = await self._preparer.prepare(
@@ -214,6 +216,9 @@ class Collector:
                     retention_days=self._partitions.rules.retention_days,
                 )  # fmt: skip # what, and the rules
             except PreparerDiedError as error:
+                deaths += 1
+                if deaths == _MOST_DEATHS:  # of all that was read with it
+                    raise
                 log.error("%s, starting another", error, extra={"action": "decoding"})
                 await self._retry()
                 continue
@@ -230,8 +235,11 @@ class Collector:
             deliveries = [d for d in deliveries if d[0] not in gone]
 
     async def _ensure_partitions(self, moments: set[int], ids: list[bytes]) -> None:
-        async with self._ensuring:
-            await self._persist(lambda: self._partitions.ensure(moments, ids))
+        async def ensure() -> None:
+            async with self._ensuring:
+                await self._partitions.ensure(moments, ids)
+
+        await self._persist(ensure)
 
     async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat something about partitions until it succeeds."""

@@ -51,6 +51,7 @@ class Preparer:
                 [sys.executable, "-P", "-m", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                process_group=0,  # a terminal's signals are for the collector
             )
 
     async def prepare(
@@ -61,18 +62,26 @@ class Preparer:
         retention_days: int,
         floor: int = 0,
     ) -> Prepared:
-        """As ``Preparation.of``; *retention_days* must be the same each time.
+        """As ``Preparation.of``; a process keeps the *retention_days* it is first told.
+
+        Cancelled, it leaves the pipes in the middle of something: close.
 
         Raises:
             PreparerDiedError: the process ended before it had answered.
+            RuntimeError: it failed, which is a fault of its program.
         """
         async with self._asking:
-            self.start()
+            try:
+                self.start()
+            except OSError as error:
+                raise PreparerDiedError(f"no process to decode: {error}") from None
             process = cast(_Process, self._process)
             request = deliveries, calendar, floor, retention_days
             await self._work(process, _ask, process, request)
         async with self._answering:
             found = await self._work(process, _answer, process)
+        if isinstance(found, str):
+            raise RuntimeError(f"cannot prepare what was read: {found}")
         if found.group is not None:
             _give_payloads(found.group.batches, deliveries)
         return found
@@ -107,10 +116,10 @@ def _ask(process: _Process, request: tuple[Any, ...]) -> None:
     asked.flush()
 
 
-def _answer(process: _Process) -> Prepared:
+def _answer(process: _Process) -> Prepared | str:
     # From our own process: what came from outside is bytes in it.
     answers = cast(BinaryIO, process.stdout)
-    found: Prepared = pickle.load(answers)  # noqa: S301
+    found: Prepared | str = pickle.load(answers)  # noqa: S301
     return found
 
 
@@ -120,4 +129,6 @@ def _give_payloads(
     """Undo what ``preparing`` left out."""
     came = dict(deliveries)
     for batch in batches:
-        batch.payload = batch.payload or came[batch.stream_id].get(b"payload", b"")
+        fields = came[batch.stream_id]
+        if not batch.payload and not fields.get(b"encoding"):
+            batch.payload = fields.get(b"payload", b"")

@@ -6,13 +6,13 @@ and write the pipes meanwhile, so that decoding waits for neither.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import pickle
 import signal
 import sys
 import threading
+import traceback
 from queue import Queue
 from typing import BinaryIO
 
@@ -41,32 +41,49 @@ def main() -> None:
     # The threads have little to do, and need their turns sooner than after 5 ms.
     sys.setswitchinterval(0.001)
     asked: Queue[Request | None] = Queue(1)
-    made: Queue[Prepared] = Queue(1)
-    for work in ((_read, asked), (_write, made, answers)):
-        threading.Thread(target=work[0], args=work[1:], daemon=True).start()
+    made: Queue[Prepared | str] = Queue(1)
+    threading.Thread(target=_read, args=[asked], daemon=True).start()
+    threading.Thread(target=_write, args=[made, answers], daemon=True).start()
     preparation: Preparation | None = None
     while (request := asked.get()) is not None:
-        deliveries, calendar, floor, days = request
-        preparation = preparation or Preparation(retention_days=days)
-        found = preparation.of(deliveries, calendar, floor=floor)
-        if found.group is not None:
-            _leave_payloads(found.group.batches, deliveries)
-        made.put(found)
-        del request, deliveries, found
+        try:
+            preparation = preparation or Preparation(retention_days=request[3])
+            made.put(_prepared(preparation, request))
+        except Exception:
+            made.put(traceback.format_exc())
+        del request
+    os._exit(0)  # whoever would read what is being written is gone
 
 
 def _read(asked: Queue[Request | None]) -> None:
-    with contextlib.suppress(EOFError, pickle.UnpicklingError):
+    try:
         while True:  # from ourselves: what came from outside is bytes in it
             asked.put(pickle.load(sys.stdin.buffer))  # noqa: S301
-    asked.put(None)
+    except (EOFError, pickle.UnpicklingError):
+        return
+    finally:
+        asked.put(None)
 
 
-def _write(made: Queue[Prepared], answers: BinaryIO) -> None:
-    with contextlib.suppress(BrokenPipeError):
+def _write(made: Queue[Prepared | str], answers: BinaryIO) -> None:
+    """Write answers; when that fails, end the process, which would wait for ever."""
+    try:
         while True:
             pickle.dump(made.get(), answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
+    except BrokenPipeError:
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _prepared(preparation: Preparation, request: Request) -> Prepared:
+    deliveries, calendar, floor, _ = request
+    found = preparation.of(deliveries, calendar, floor=floor)
+    if found.group is not None:
+        _leave_payloads(found.group.batches, deliveries)
+    return found
 
 
 def _leave_payloads(batches: list[Batch], deliveries: list[contract.Delivered]) -> None:

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import gzip
 import os
+import pickle
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -148,3 +150,28 @@ def test_it_ends_with_its_collector_however_that_ends(collector, number, status)
     os.kill(collector.pid, number)
     assert collector.process.wait(20) == status
     wait_until(lambda: decoding not in running(), "its end", 10)
+
+
+def test_it_ends_with_a_collector_that_still_waited_for_answers():
+    """As killed under load: nobody takes what is made, and more is asked for."""
+    command = [sys.executable, "-m", "godot_otel_collector.preparing"]
+    request = deliveries(entry(["one"] * 500)), calendar(), 0, 7
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as decoding:
+        for _ in range(5):
+            pickle.dump(request, decoding.stdin)
+        decoding.stdin.flush()
+        assert pickle.load(decoding.stdout).group is not None
+        decoding.stdout.close()
+        decoding.stdin.close()
+        assert decoding.wait(10) == 0
+
+
+async def test_what_it_cannot_do_is_said_and_does_not_end_it(preparer):
+    nonsense = [(b"no stream id", {b"payload": b"x"})]
+    with pytest.raises(RuntimeError, match="cannot prepare what was read"):
+        await preparer.prepare(nonsense, calendar(), retention_days=7)
+    pid = preparer._process.pid
+    await preparer.prepare(deliveries(entry(["one"])), calendar(), retention_days=7)
+    assert preparer._process.pid == pid
