@@ -388,9 +388,7 @@ async def test_operations_are_counted_with_errors_and_percentiles(
             )
 
 
-async def test_a_trace_of_two_thousand_spans_is_shown_within_its_budget(
-    stored, store_dsn
-):
+async def test_a_trace_of_two_thousand_spans_is_shown_in_time(stored, store_dsn):
     spans = [Span("root", GOOD, "f" * 16, at(10), 3000, kind="server")]
     spans += [
         Span(f"op {n % 400}", GOOD, f"{n:016x}", at(10, n), 1 + n % 9,
@@ -418,5 +416,5 @@ async def test_a_trace_of_two_thousand_spans_is_shown_within_its_budget(
     assert shown + left == 2000
     assert "fails in shop: op 300: ValueError: deep inside" in text
     assert text.count("ERROR: ValueError: deep inside") == 1
-    # Of client, server and the way between them together; printed with `pytest -s`.
     print(f"2,000 spans: {min(took) * 1000:.0f} ms, {min(worked) * 1000:.0f} of CPU")
+    assert min(worked) < 0.1  # client, server and the way between them together
