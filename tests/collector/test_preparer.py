@@ -130,6 +130,25 @@ def test_killed_again_and_again_it_costs_no_record(collector, producer, store_ds
     assert "starting another" in collector.log.read_text()
 
 
+@pytest.mark.slow
+def test_where_it_dies_each_time_the_collector_ends_and_keeps_nothing(
+    collector, producer
+):
+    """What killed it stays in the queue, for whoever is started next."""
+    os.kill(child(collector), signal.SIGKILL)
+    producer.admit(entry(["one"]))
+    deaths, ends = set(), time.monotonic() + 40
+    while collector.process.poll() is None and time.monotonic() < ends:
+        if (pid := child(collector)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # before it has imported what it needs
+            deaths.add(pid)
+        time.sleep(0.01)
+    assert collector.process.wait(5) not in (0, -signal.SIGKILL)
+    assert len(deaths) >= 3
+    assert producer._redis.xlen(queue.stream_key()) == 1
+
+
 def test_signals_are_for_the_collector_alone(collector, producer, store_dsn):
     producer.admit(entry(["before"]))
     wait_until(lambda: count(store_dsn) == 1, "it to be under way")
