@@ -28,8 +28,10 @@ from servers import Servers, memory, servers
 from godot_otel import queue
 from godot_otel_collector import columns
 from godot_otel_collector.chunk import Packed
+from godot_otel_collector.collector import GROUP_RECORDS
 from godot_otel_collector.copying import HEADER, TRAILER
 from godot_otel_collector.decode import Decoder
+from godot_otel_collector.grouping import CHUNK
 from godot_otel_collector.partitions import Partitions
 
 TABLES = {"logs": columns.LOGS, "spans": columns.SPANS}
@@ -79,22 +81,27 @@ def drain(
     return records / seconds, most
 
 
-def packed(table: str, entries: Sequence[queue.Entry]) -> list[list[bytes]]:
-    """The rows of *entries* in COPY's form, 20,000 a transaction, in pieces."""
+def packed(entries: Sequence[queue.Entry]) -> list[list[bytes]]:
+    """The rows of *entries* in COPY's form: pieces of the collector's transactions."""
     decoder = Decoder(retention_days=7)
     stream_id = b"%d-0" % (time.time_ns() // 1_000_000)
+    transactions: list[list[bytes]] = []
     rows: list[bytes] = []
+    done = 0
     for entry in entries:
         fields = entry.fields()
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
         rows += decoder.decode((stream_id, pairs)).received.packed
-    return [
-        [
-            bytes(Packed(rows[i : min(i + 1024, start + 20_000)]).numbered(i))
-            for i in range(start, min(start + 20_000, len(rows)), 1024)
-        ]
-        for start in range(0, len(rows), 20_000)
-    ]
+        if len(rows) >= GROUP_RECORDS or entry is entries[-1]:
+            transactions.append(
+                [
+                    bytes(Packed(rows[start : start + CHUNK]).numbered(done + start))
+                    for start in range(0, len(rows), CHUNK)
+                ]
+            )
+            done += len(rows)
+            rows = []
+    return transactions
 
 
 def raw_copy(
@@ -131,7 +138,7 @@ def main() -> None:
     raw: list[float] = []
     megabytes: list[float] = []
     entries = batches(table, options.records)
-    transactions = packed(table, entries)
+    transactions = packed(entries)
     with servers() as bench:
         for run in range(options.runs):
             speed, most = drain(bench, table, entries)

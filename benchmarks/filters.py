@@ -64,7 +64,7 @@ def rows(count: int) -> tuple[list[bytes], list[bytes]]:
     """Texts and attributes of *count* rows, as the collector hands them on."""
     decoder = Decoder(retention_days=7)
     texts: list[bytes] = []
-    pairs: list[bytes] = []
+    pairs: list[list[bytes]] = []
     for entry in batches(count):
         fields = entry.fields()
         stream_id = b"%d-0" % (time.time_ns() // 1_000_000)
@@ -77,7 +77,7 @@ def rows(count: int) -> tuple[list[bytes], list[bytes]]:
 
 
 def measure(
-    texts: list[bytes], pairs: list[bytes], bits: int, hashes: int, chunk: int
+    texts: list[bytes], pairs: list[list[bytes]], bits: int, hashes: int, chunk: int
 ) -> dict[str, Any]:
     """Build all filters, and ask each for words that are nowhere."""
     absent = words.halves(words.hashes(ABSENT))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -66,13 +67,14 @@ def attribute_word(key: str, value: Any) -> str | None:
     return None
 
 
-def chunk_words(texts: Iterable[bytes], pairs: Iterable[bytes]) -> bytes:
-    """The words of many texts, and the *pairs* as they are; a NUL between, or more.
+def chunk_words(texts: Iterable[bytes], pairs: Iterable[Iterable[bytes]]) -> bytes:
+    """The words of many texts, and each of their *pairs* once, as it is; a NUL between,
+    or more.
 
     All of it is UTF-8.
     """
     ascii_texts: list[bytes] = []
-    found = [*pairs]
+    found = [*dict.fromkeys(chain.from_iterable(pairs))]
     for text in texts:
         if text.isascii():
             ascii_texts.append(text)
@@ -103,10 +105,15 @@ def word_filter(words: bytes) -> tuple[int, bytes]:
     """Build the filter of *words*, a NUL between: its bits, and the bits as bytes."""
     distinct = _distinct(hashes(words))
     bits = max(64, -(-len(distinct) * BITS_PER_WORD // 8) * 8)
-    first, step = halves(distinct)
-    flags = np.zeros(bits, dtype=np.uint8)
-    for i in range(HASHES):
-        flags[(first + np.uint64(i) * step) % np.uint64(bits)] = 1
+    # Once taken modulo *bits*, sums need no more than a subtraction.
+    place, step = (
+        (half % np.uint64(bits)).astype(np.intp) for half in halves(distinct)
+    )
+    flags = np.zeros(bits, dtype=bool)
+    for _ in range(HASHES):
+        flags[place] = True
+        place += step
+        place -= bits * (place >= bits)
     return bits, np.packbits(flags, bitorder="little").tobytes()
 
 

@@ -41,7 +41,7 @@ class Attributes:
 
     def __init__(self) -> None:
         self.known: dict[bytes, Attribute] = {}
-        self._keys: dict[bytes, tuple[bytes, bytes] | None] = {}
+        self._names: dict[bytes, tuple[bytes, bytes] | None] = {}
 
     def parse(self, raw: bytes) -> Attribute:
         """Parse one that is not in ``known`` yet.
@@ -62,45 +62,46 @@ class Attributes:
         A new value comes with most records, an order's number for example, and the
         library takes three times as long. None for everything else.
         """
-        if len(raw) < 7 or raw[0] != 0x0A or raw[1] > 0x7F:
+        size = len(raw)
+        if size < 7 or raw[0] != 0x0A or raw[1] > 0x7F:
             return None
         value = raw[1] + 4  # behind the key, and the tag and length of the value
-        if len(raw) < value + 2 or raw[value - 2 : value] != b"\x12%c" % (
-            min(len(raw) - value, 0x80)
+        rest = size - value
+        if not (
+            2 <= rest <= 0x7F and raw[value - 1] == rest and raw[value - 2] == 0x12
         ):
             return None
-        names = self._names(raw[2 : value - 2])
+        key = raw[2 : value - 2]
+        names = self._names[key] if key in self._names else self._name(key)
         if names is None:
             return None
-        kind, rest = raw[value], raw[value + 1 :]
-        if kind == _TEXT and rest[0] == len(rest) - 1:
-            text = rest[1:]
+        kind = raw[value]
+        if kind == _TEXT and raw[value + 1] == rest - 2:
+            text = raw[value + 2 :]
             if 0 in text:
                 return None
             try:
                 shown = orjson.dumps(text.decode())
             except UnicodeDecodeError:
                 return None
-        elif kind == _INT and (number := _varint(rest)) is not None:
+        elif kind == _INT and (number := _varint(raw[value + 1 :])) is not None:
             text = shown = b"%d" % number
-        elif kind == _BOOL and rest in _BOOLS:
-            text = shown = _BOOLS[rest]
+        elif kind == _BOOL and raw[value + 1 :] in _BOOLS:
+            text = shown = _BOOLS[raw[value + 1 :]]
         else:
             return None
         return Attribute(names[0] + shown, names[1] + text, None)
 
-    def _names(self, key: bytes) -> tuple[bytes, bytes] | None:
+    def _name(self, key: bytes) -> tuple[bytes, bytes] | None:
         """How a key begins a member and a pair; None where more is to be done."""
-        if key in self._keys:
-            return self._keys[key]
-        if len(self._keys) >= _CACHED:
-            self._keys.clear()
+        if len(self._names) >= _CACHED:
+            self._names.clear()
         names = None
         if key.isascii() and b"\0" not in key and key[:1] != b"$":
             name = key.decode()
             if name not in _SPECIAL:
                 names = orjson.dumps(name) + b":", key + b"="
-        self._keys[key] = names
+        self._names[key] = names
         return names
 
 
@@ -108,11 +109,11 @@ def _varint(data: bytes) -> int | None:
     """Decode one that is all of *data*; negative ones, of ten bytes, are not for it."""
     if len(data) > 9 or data[-1] > 0x7F:
         return None
-    number = 0
-    for place, byte in enumerate(data):
-        if byte < 0x80 and place < len(data) - 1:
+    number = data[-1]
+    for byte in data[-2::-1]:
+        if byte < 0x80:
             return None
-        number |= (byte & 0x7F) << (7 * place)
+        number = number << 7 | byte & 0x7F
     return number
 
 

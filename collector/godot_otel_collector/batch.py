@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -30,8 +31,8 @@ class _Columns:
     origins: list[Origin] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     """What a search looks in, as UTF-8."""
-    pairs: list[bytes] = field(default_factory=list)
-    """What a filter holds of the attributes, a NUL between."""
+    pairs: list[list[bytes]] = field(default_factory=list)
+    """What a filter holds of the attributes."""
     ordinals: list[int] = field(default_factory=list)
     """Place of the record in its batch."""
 
@@ -64,7 +65,7 @@ class _Columns:
         return [getattr(self, one.name) for one in fields(self)]
 
 
-Row = tuple[int, bytes, Origin, bytes, bytes, int, bytes | None, int, int]
+Row = tuple[int, bytes, Origin, bytes, list[bytes], int, bytes | None, int, int]
 """One row of ``Rows``, its aspects in their order."""
 
 
@@ -77,7 +78,9 @@ class Rows(_Columns):
     templates: list[int] = field(default_factory=list)
 
 
-SpanRow = tuple[int, bytes, Origin, bytes, bytes, int, bytes, int, int, bool, bytes]
+SpanRow = tuple[
+    int, bytes, Origin, bytes, list[bytes], int, bytes, int, int, bool, bytes
+]
 """One row of ``SpanRows``, its aspects in their order."""
 
 
@@ -134,9 +137,10 @@ class Batch:
     """The ledger had it already: nothing of it was written."""
     dead: list[DeadLetter] = field(default_factory=list)
     resources: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    """What its rows name, by id: this and the next two are the other columns."""
     scopes: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     templates: dict[int, tuple[str, str]] = field(default_factory=dict)
-    template_ids: list[int] = field(default_factory=list)
+    template_ids: array[int] = field(default_factory=lambda: array("q"))
     """Those of the rows, for when they are made again: by then more may be learnt."""
 
     @property

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_GROUP_RECORDS = 4_000
+GROUP_RECORDS = 4_000
+"""So many records, and the rest of the batch that they end in, are a transaction."""
 _GROUP_BYTES = 4 * 1024 * 1024
 _GROUP_ENTRIES = 2_000  # those that bring counters alone have neither records nor bytes
 _MOST_GROUPS = 4
@@ -198,7 +199,7 @@ class Collector:
                 claimed = fields.get(b"records", b"0")
                 # Not more digits than an honest one has: int refuses thousands.
                 records += int(claimed[:10]) if claimed.isdigit() else 0
-            if records >= _GROUP_RECORDS or size >= _GROUP_BYTES:
+            if records >= GROUP_RECORDS or size >= _GROUP_BYTES:
                 break
             if len(deliveries) >= _GROUP_ENTRIES:
                 break

@@ -39,7 +39,7 @@ def row(
         time, nanos = shared.received, 0
     body = _body(told)
     template_id, template = templates.find(shared.origin[0], shared.logger, body)
-    batch.templates[template_id] = (shared.logger, template)
+    batch.templates[template_id] = template
     flags = span.flags & 0xFF
     data = b"".join((
         FIXED.pack(
@@ -58,7 +58,7 @@ def row(
     return (
         time, data, shared.origin,
         clean(words.searchable(body.decode(), told.values).encode()),
-        b"\0".join((*told.pairs, _MARKED_PAIR)),
+        [*told.pairs, _MARKED_PAIR],
         ordinal, span.trace_id, SEVERITY, template_id,
     )  # fmt: skip # in the order of Rows
 

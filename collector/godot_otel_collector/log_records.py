@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -33,6 +34,8 @@ BEGINNING = beginning(22)
 FIXED = struct.Struct(">18sqihiq34sh")
 _USUAL = struct.Struct(">18sqihiq34sh iqih i16si8sih")
 _OBSERVED = struct.Struct(">iqih")
+_JSON = struct.Struct(">i2s")
+_NONE = (NULL,)
 _TEMPLATE_AT = 36  # where the template's id is in a packed row
 _NO_TRACE_ID = bytes(16)
 _LATEST = 9_000_000_000_000_000_000  # nanoseconds; beyond the year 2255 is no clock
@@ -60,13 +63,13 @@ class LogRecords:
         """Give the batch its rows, and lines of new call sites what all of the batch
         made of their templates."""
         batch.rows = Rows.of(self._rows)
-        if keep_templates(batch):
-            return
-        for place, shared, variant in self._young:
+        again = keep_templates(batch)
+        for place, shared, variant in () if again else self._young:
             service, logger = shared.origin[0], shared.logger
             named = self._templates.find(service, logger, b"", variant.text)
-            batch.templates[named[0]] = (logger, named[1])
+            batch.templates[named[0]] = named[1]
             _name(batch.rows, place, named[0])
+        batch.template_ids = array("q", batch.rows.templates)
 
     def add(self, batch: Batch, shared: Shared, record: Record, ordinal: int) -> None:
         """Make the row of one record.
@@ -125,7 +128,7 @@ class LogRecords:
                 service, logger, body, given
             )
             if template_id not in batch.templates:
-                batch.templates[template_id] = (logger, template)
+                batch.templates[template_id] = template
         else:
             young.quiet += 1
             template_id = OTHER  # until the batch's end
@@ -150,20 +153,24 @@ class LogRecords:
             head = fixed + _observed(observed) + trace
         dropped, level = record.dropped_attributes_count, record.severity_text
         event = record.event_name
-        json = b"\x01{%b}" % b",".join(members)  # 1 is jsonb's version
-        row = b"".join((
-            head,
-            count(dropped) if dropped else NULL,
-            NULL if level == _USUAL_TEXT[severity] else packed(clean(level[:64])),
-            shared.names, shared.packed_logger,
-            packed(clean(event[:1024])) if event else NULL,
-            LENGTH.pack(len(body)), body,
-            body_data,
-            LENGTH.pack(len(json)) + json if members else NULL,
-        ))  # fmt: skip # in the order of columns.LOGS
+        usual = level == _USUAL_TEXT[severity]
+        if dropped or event or not usual:
+            amid = b"".join((
+                count(dropped),
+                NULL if usual else packed(clean(level[:64])),
+                shared.names, shared.packed_logger,
+                packed(clean(event[:1024])) if event else NULL,
+            ))  # fmt: skip # in the order of columns.LOGS
+        else:
+            amid = shared.amid
+        end: tuple[bytes, ...] = _NONE
+        if members:
+            json = b",".join(members)
+            end = _JSON.pack(len(json) + 3, b"\x01{"), json, b"}"  # 1: jsonb's version
+        row = b"".join((head, amid, LENGTH.pack(len(body)), body, body_data, *end))
         self._rows.append((
             time, row, shared.origin,
-            _searchable(body, special) if special else body, b"\0".join(pairs), ordinal,
+            _searchable(body, special) if special else body, pairs, ordinal,
             trace_id or None, severity, template_id,
         ))  # fmt: skip # in the order of Rows
         if young is not None:
@@ -173,11 +180,9 @@ class LogRecords:
 def keep_templates(batch: Batch) -> bool:
     """Give rows that are made again the templates of the first time: those are what the
     store was told. Says whether they are."""
-    ids = batch.rows.templates
-    again = len(batch.template_ids) == len(ids)
+    again = len(batch.template_ids) == len(batch.rows)
     for place, template_id in enumerate(batch.template_ids if again else ()):
         _name(batch.rows, place, template_id)
-    batch.template_ids = ids
     return again
 
 

@@ -81,29 +81,36 @@ def _traces(
 
 def line_counts(rows: Rows) -> Iterator[bytes]:
     """Rows of ``log_counts``."""
-    found: dict[tuple[int, Origin, int, int], list[int]] = {}
+    found: dict[tuple[int, Origin], dict[tuple[int, int], list[int]]] = {}
+    of: dict[tuple[int, int], list[int]] = {}
+    before, end = None, 0
     for time, origin, severity, template in zip(
         rows.times, rows.origins, rows.severities, rows.templates, strict=True
     ):
-        key = (time // MINUTE, origin, severity, template)
-        known = found.get(key)
+        # Lines of a service and a minute mostly follow each other.
+        if origin is not before or not end - MINUTE <= time < end:
+            minute = time // MINUTE
+            before, end = origin, (minute + 1) * MINUTE
+            of = found.setdefault((minute, origin), {})
+        known = of.get((severity, template))
         if known is None:
-            found[key] = [1, time, time]
+            of[severity, template] = [1, time, time]
             continue
         known[0] += 1
         if time > known[2]:
             known[2] = time
         elif time < known[1]:
             known[1] = time
-    for (minute, origin, severity, template), (n, first, last) in found.items():
+    for (minute, origin), counts in found.items():
         service, environment = origin[0].encode(), origin[1].encode()
-        yield b"".join((
-            _COUNT.pack(
-                8, 8, minute * MINUTE - EPOCH, 8, first - EPOCH, 8, last - EPOCH,
-                8, template, 4, n, 2, severity, len(environment),
-            ),
-            environment, LENGTH.pack(len(service)), service,
-        ))  # fmt: skip # a column's length beside its value
+        length = len(environment)
+        names = environment + LENGTH.pack(len(service)) + service
+        start = minute * MINUTE - EPOCH
+        for (severity, template), (n, first, last) in counts.items():
+            yield _COUNT.pack(
+                8, 8, start, 8, first - EPOCH, 8, last - EPOCH,
+                8, template, 4, n, 2, severity, length,
+            ) + names  # fmt: skip # a column's length beside its value
 
 
 def operation_counts(rows: SpanRows) -> Iterator[bytes]:

@@ -10,8 +10,8 @@ from godot_otel_collector import dictionaries
 from godot_otel_collector.batch import Batch, Origin
 from godot_otel_collector.calendar import DAY
 from godot_otel_collector.operations import Operation, Operations
-from godot_otel_collector.packing import IDS, packed
-from godot_otel_collector.templates import Templates
+from godot_otel_collector.packing import IDS, NULL, packed
+from godot_otel_collector.templates import Named, Templates
 from godot_otel_collector.wire import Group, Scope
 
 
@@ -31,7 +31,9 @@ class Shared:
     names: bytes
     """environment and service, packed."""
     packed_logger: bytes
-    templates: dict[bytes, tuple[int, str]]
+    amid: bytes
+    """Columns of a line: nothing dropped, no severity text, those names, no event."""
+    templates: dict[bytes, Named]
     """Templates of the logger's lines, as far as they are known."""
     operations: dict[tuple[bytes, int], Operation]
     """Operations of the service's spans, as far as they are known."""
@@ -65,10 +67,11 @@ class Sharing:
         if fields is None:
             _bound(self._scopes)
             fields = self._scopes[raw] = dictionaries.scope(*raw)
-        batch.resources[resource[0]] = resource
-        batch.scopes[fields[0]] = fields
+        batch.resources[resource[0]] = resource[1:]
+        batch.scopes[fields[0]] = fields[1:]
         service, environment, logger = resource[1], resource[2], fields[1]
         received = contract.stream_milliseconds(batch.stream_id) * 1000
+        packed_logger = packed(logger.encode())
         names = packed(environment.encode()) + packed(service.encode())
         return Shared(
             received,
@@ -78,7 +81,8 @@ class Sharing:
             (service, environment),
             logger,
             names,
-            packed(logger.encode()),
+            packed_logger,
+            NULL + NULL + names + packed_logger + NULL,
             self.templates.of(service, logger),
             self.operations.of(names),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -55,6 +56,7 @@ class SpanRecords:
         """Give the batch its rows."""
         batch.spans, batch.rows = SpanRows.of(self._spans), Rows.of(self._rows)
         keep_templates(batch)
+        batch.template_ids = array("q", batch.rows.templates)
 
     def add(self, batch: Batch, shared: Shared, span: Span, ordinal: int) -> None:
         """Make the row of one span, and those of its exceptions.
@@ -162,7 +164,7 @@ class SpanRecords:
         if ended > shared.latest:
             ended = shared.latest
         self._spans.append((
-            time, row, shared.origin, text, b"\0".join(pairs), ordinal, trace_id,
+            time, row, shared.origin, text, pairs, ordinal, trace_id,
             ended, duration, status == 2, operation.key,
         ))  # fmt: skip # in the order of SpanRows
         if rows:

@@ -31,6 +31,10 @@ _VARIABLE = re.compile(
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 
+Named = tuple[int, tuple[str, str]]
+"""A template's id, and its logger and text: one object, for however many batches."""
+
+
 def stable_id(*parts: bytes) -> int:
     """First 8 bytes of BLAKE2b-512 over the parts with NUL between, as a signed
     big-endian number: the same in every language."""
@@ -58,8 +62,8 @@ class Templates:
     def __init__(self, *, cached: int = 50_000) -> None:
         self._cached = cached
         self._masked: dict[bytes, str] = {}
-        self._found: dict[tuple[str, str, str], tuple[int, str]] = {}
-        self._of: dict[tuple[str, str], dict[bytes, tuple[int, str]]] = {}
+        self._found: dict[tuple[str, str, str], Named] = {}
+        self._of: dict[tuple[str, str], dict[bytes, Named]] = {}
         self._lines_of = 0
         """How many lines were added to those, which counting anew would walk."""
         self._known: set[int] = set()
@@ -68,7 +72,7 @@ class Templates:
         self._sites = CallSites()
         self._lines: dict[tuple[str, str, str, int, bytes], Variant] = {}
 
-    def of(self, service: str, logger: str) -> dict[bytes, tuple[int, str]]:
+    def of(self, service: str, logger: str) -> dict[bytes, Named]:
         """What ``find`` has found for one logger, by ``alike`` of the lines.
 
         To be asked for anew with each batch: it is bounded, and ends with the hour.
@@ -84,10 +88,8 @@ class Templates:
             self._lines_of = 0
         return self._of.setdefault((service, logger), {})
 
-    def find(
-        self, service: str, logger: str, body: bytes, given: str = ""
-    ) -> tuple[int, str]:
-        """Return the id and text of a line's template; *body* is UTF-8."""
+    def find(self, service: str, logger: str, body: bytes, given: str = "") -> Named:
+        """Return a line's template; *body* is UTF-8."""
         known, line = self.of(service, logger), alike(body)
         template = given or self._mask(line)
         slot = (service, logger, template)
@@ -128,14 +130,14 @@ class Templates:
             template = self._masked[body] = mask(body.decode("utf-8", "ignore"))
         return template
 
-    def _admit(self, service: str, logger: str, template: str) -> tuple[int, str]:
+    def _admit(self, service: str, logger: str, template: str) -> Named:
         template_id = stable_id(logger.encode(), template.encode())
         if template_id in self._known:
-            return template_id, template
+            return template_id, (logger, template)
         if self._new.get(service, 0) >= NEW_PER_HOUR:
-            return OTHER, "(other)"
+            return OTHER, (logger, "(other)")
         self._new[service] = self._new.get(service, 0) + 1
         if len(self._known) >= self._cached:
             self._known.clear()
         self._known.add(template_id)
-        return template_id, template
+        return template_id, (logger, template)

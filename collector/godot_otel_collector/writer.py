@@ -161,20 +161,22 @@ class Writer:
         for batch in batches:
             resources |= batch.resources
             scopes |= batch.scopes
-            templates |= {i: (i, *t) for i, t in batch.templates.items()}
+            templates |= batch.templates
             if batch.source:
                 instance = batch.source["instance"]
                 # A batch from a spool comes after younger ones.
-                known = sources.get(instance, batch.source)
-                sources[instance] = max(known, batch.source, key=progress)
+                before = sources.get(instance, batch.source)
+                sources[instance] = max(before, batch.source, key=progress)
+        known = self._known
         new = [
-            (name, [row for i, row in rows.items() if self._known.get(i) != today])
+            (name, [(i, *row) for i, row in rows.items() if known.get(i) != today])
             for name, rows in (
                 ("upsert_resources", resources),
                 ("upsert_scopes", scopes),
                 ("upsert_templates", templates),
             )
         ]
+        written = [row[0] for _, rows in new for row in rows]
         emitters = [(i, *_emitter(source)) for i, source in sources.items()]
         new.append(("upsert_emitters", emitters))
         if not any(rows for _, rows in new):
@@ -186,8 +188,7 @@ class Writer:
                     await connection.execute(cast(Any, sql.query(name)), columns)
         if len(self._known) > 200_000:
             self._known.clear()
-        for written in (resources, scopes, templates):
-            self._known.update(dict.fromkeys(written, today))
+        self._known.update(dict.fromkeys(written, today))
 
     async def anew(self, group: Group) -> Group:
         """Make a group once more, by the partitions there are now."""
