@@ -7,8 +7,8 @@ was left out; the three together are all of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from godot_otel.query.filters import LEVELS
 from godot_otel.query.line import Line
@@ -42,19 +42,22 @@ class Hidden:
         return bool(self.spans or self.lines)
 
 
+_NOTHING = Hidden()
+
+
 @dataclass(slots=True, eq=False)
 class Row:
     """A row: a span, several alike, a line, or what is hidden below the row above."""
 
     depth: int
     node: Node | None = None
-    alike: list[Node] = field(default_factory=list)
+    alike: Sequence[Node] = ()
     line: Line | None = None
     number: int = 0
     """Of a line: which of its span's as grave it is."""
-    hidden: Hidden = field(default_factory=Hidden)
+    hidden: Hidden = _NOTHING
     """Below this row; of the row that says so, what it says."""
-    below: list[Row] = field(default_factory=list)
+    below: Sequence[Row] = ()
     above: Row | None = None
     cost: int = 0
     """Characters, once they were counted."""
@@ -275,7 +278,7 @@ def _ordered(top: list[Row], hidden: Hidden) -> list[Row]:
     return found
 
 
-def _siblings(rows: list[Row], hidden: Hidden, depth: int) -> list[Row]:
+def _siblings(rows: Sequence[Row], hidden: Hidden, depth: int) -> list[Row]:
     shown = [row for row in rows if row.shown]
     if hidden:
         shown.append(Row(depth, hidden=hidden, shown=True))

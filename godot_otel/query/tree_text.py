@@ -6,6 +6,7 @@ Every text is clean: what somebody else wrote cannot break a row or control a te
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,9 @@ def _clock(span: Span) -> list[str]:
     return said
 
 
-def _alike(nodes: list[Node], first_ns: int, whole_ns: int, max_chars: int) -> Cells:
+def _alike(
+    nodes: Sequence[Node], first_ns: int, whole_ns: int, max_chars: int
+) -> Cells:
     """Several siblings in one row, with the slowest of them."""
     slowest = max(nodes, key=lambda one: one.duration_ns)
     span = slowest.span
