@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
@@ -50,6 +50,10 @@ def test_most_attributes_are_parsed_by_hand():
 
 
 @given(st.binary(max_size=60))
+@example(b"\n\x00\x12\x80\n~" + 126 * b"z")  # a value that ends behind the attribute
+@example(b"\n\x01k\x12\x04\n\x82\x00z")  # lengths and numbers longer than need be
+@example(b"\n\x01k\x12\x03\x18\x87\x00")
+@example(b"\n\x01k\x12\x03\n\x01z\x12\x02\x18\x07")
 def test_bytes_of_anything_are_parsed_as_the_library_does_or_refused(raw):
     found = Attributes()._short(raw)
     if found is not None:
