@@ -37,7 +37,7 @@ _OBSERVED = struct.Struct(">iqih")
 _JSON = struct.Struct(">i2s")
 _NONE = (NULL,)
 _TEMPLATE_AT = 36  # where the template's id is in a packed row
-_NO_TRACE_ID = bytes(16)
+_NO_TRACE_ID, _NO_SPAN_ID = bytes(16), bytes(8)
 _LATEST = 9_000_000_000_000_000_000  # nanoseconds; beyond the year 2255 is no clock
 # The text that says no more than the number does.
 _LEVELS = (b"TRACE", b"DEBUG", b"INFO", b"WARN", b"ERROR", b"FATAL")
@@ -139,6 +139,7 @@ class LogRecords:
             and len(span_id) == 8
             and 0 < observed < _LATEST
             and trace_id != _NO_TRACE_ID
+            and span_id != _NO_SPAN_ID
         ):
             head = _USUAL.pack(
                 BEGINNING, time - EPOCH, 2, nanos, 8, template_id, shared.ids, severity,
@@ -248,8 +249,9 @@ def _trace(record: Record, members: list[bytes]) -> tuple[bytes, bytes]:
         members.append(member("log.original_span_id", span_id[:64].hex()))
     trace = trace_id if len(trace_id) == 16 and any(trace_id) else b""
     span = span_id if len(span_id) == 8 and any(span_id) else b""
+    spanned = trace and span  # then flags of 0 say that it is not sampled
     return trace, b"".join((
         LENGTH.pack(16) + trace if trace else NULL,
         LENGTH.pack(8) + span if span else NULL,
-        SHORT.pack(2, record.flags & 0xFF) if record.flags else NULL,
+        SHORT.pack(2, record.flags & 0xFF) if record.flags or spanned else NULL,
     ))  # fmt: skip # one column a line

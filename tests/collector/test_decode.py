@@ -156,6 +156,33 @@ async def test_a_trace_id_without_a_span_is_kept(store_dsn):
     assert (row["span_id"], row["trace_flags"]) == (None, 1)
 
 
+async def test_a_span_id_of_zeros_is_none(store_dsn):
+    now = time.time_ns()
+    lines = [
+        LogRecord(
+            time_unix_nano=now, observed_time_unix_nano=observed,
+            trace_id=b"t" * 16, span_id=bytes(8), flags=1,
+        )
+        for observed in (0, now)
+    ]  # fmt: skip # one line of a log
+    rows = await stored(store_dsn, entry(lines))
+    assert [row["span_id"] for row in rows] == [None, None]
+    assert [row["trace_flags"] for row in rows] == [1, 1]
+
+
+async def test_flags_of_a_line_in_a_span_are_kept_whatever_else_it_has(store_dsn):
+    lines = [
+        LogRecord(
+            time_unix_nano=time.time_ns(), observed_time_unix_nano=observed,
+            trace_id=b"t" * 16, span_id=b"s" * 8, flags=flags,
+        )
+        for observed in (0, time.time_ns())
+        for flags in (0, 1)
+    ]  # fmt: skip # one line of a log
+    rows = await stored(store_dsn, entry(lines))
+    assert [row["trace_flags"] for row in rows] == [0, 1, 0, 1]
+
+
 def test_broken_utf8_is_mended_where_it_is_text():
     good = request(["one", "two", "three"])
     payload = good.SerializeToString().replace(b"two", b"t\xffo")
