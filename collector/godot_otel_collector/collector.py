@@ -37,7 +37,7 @@ GROUP_RECORDS = 4_000
 """So many records, and the rest of the batch that they end in, are a transaction."""
 _GROUP_BYTES = 4 * 1024 * 1024
 _GROUP_ENTRIES = 2_000  # those that bring counters alone have neither records nor bytes
-_MOST_GROUPS = 4
+_MOST_GROUPS = 3
 _MOST_DEATHS = 5
 """After so many of the process that decodes, in a row, the collector ends as well."""
 _AHEAD_SECONDS = 60.0
