@@ -142,8 +142,9 @@ def _hidden(hidden: Hidden) -> str:
     said = f"... {_counted(hidden)} not shown"
     if hidden.failed:
         return f"{said}, {hidden.failed} of them failed"
-    if hidden.spans:
-        return f"{said}, none failed, none longer than {took(hidden.longest_ns)}"
+    if hidden.spans:  # of the lines it is not known
+        quiet = "no span failed" if hidden.lines else "none failed"
+        return f"{said}, {quiet}, none longer than {took(hidden.longest_ns)}"
     return said
 
 
