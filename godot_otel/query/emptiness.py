@@ -45,7 +45,7 @@ async def why_empty(
     notes += await unknown_names(connection, filters)
     if filters.trace is not None:
         notes.append(
-            f"no such line of trace {filters.trace.hex}: never stored, filtered away,"
+            f"nothing of trace {filters.trace.hex} fits: never stored, filtered away,"
             f" or expired (the store keeps {days} days, since {rfc3339(horizon)})"
         )
     elif not notes:
