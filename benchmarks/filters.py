@@ -60,7 +60,7 @@ def main() -> None:
               .format(**one) + mark)  # fmt: skip # one line
 
 
-def rows(count: int) -> tuple[list[bytes], list[bytes]]:
+def rows(count: int) -> tuple[list[bytes], list[list[bytes]]]:
     """Texts and attributes of *count* rows, as the collector hands them on."""
     decoder = Decoder(retention_days=7)
     texts: list[bytes] = []

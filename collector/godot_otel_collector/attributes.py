@@ -86,8 +86,8 @@ class Attributes:
                 return None
         elif kind == _INT and (number := _varint(raw[value + 1 :])) is not None:
             text = shown = b"%d" % number
-        elif kind == _BOOL and raw[value + 1 :] in _BOOLS:
-            text = shown = _BOOLS[raw[value + 1 :]]
+        elif kind == _BOOL and (shown := _BOOLS.get(raw[value + 1 :], b"")):
+            text = shown
         else:
             return None
         return Attribute(names[0] + shown, names[1] + text, None)

@@ -6,6 +6,7 @@ malformed ids), what cannot becomes a dead letter with its reason.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
@@ -84,6 +85,7 @@ class Decoder:
             # Bytes of anything may parse as a message of fields that nobody knows.
             batch.dead = [DeadLetter(WHOLE, "no records in the request", batch.payload)]
         records.finish(batch)
+        batch.template_ids = array("q", batch.rows.templates)
 
     def _scope(
         self, records: _Records, batch: Batch, group: Group, scope: Scope, ordinal: int

@@ -10,13 +10,16 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from godot_otel_collector.templates import stable_id
 from godot_otel_collector.values import clean, cut_value, dumps, json_object, text
 
+Entry = tuple[int, tuple[Any, ...]]
+"""An id, and the other columns."""
+
 
 def _attributes(pairs: Any) -> dict[str, Any]:
     return {key: cut_value(value)[0] for key, value in json_object(pairs).items()}
 
 
-def resource(raw: bytes, schema_url: bytes) -> tuple[Any, ...]:
-    """The row of ``resources`` for a Resource message, its id first.
+def resource(raw: bytes, schema_url: bytes) -> Entry:
+    """The row of ``resources`` for a Resource message.
 
     Raises:
         DecodeError: it is none.
@@ -30,15 +33,14 @@ def resource(raw: bytes, schema_url: bytes) -> tuple[Any, ...]:
     version = text(str(attributes.get("service.version", "")))
     data, url = dumps(attributes), clean(schema_url)
     dropped = message.dropped_attributes_count & 0x7FFFFFFF
-    return (
-        stable_id(data, url, b"%d" % dropped), service[:255],
-        text(str(environment))[:255], version[:255], data.decode(), url.decode(),
-        dropped,
+    return stable_id(data, url, b"%d" % dropped), (
+        service[:255], text(str(environment))[:255], version[:255], data.decode(),
+        url.decode(), dropped,
     )  # fmt: skip # in the order of the table
 
 
-def scope(raw: bytes, schema_url: bytes) -> tuple[Any, ...]:
-    """The row of ``scopes`` for an InstrumentationScope message, its id first.
+def scope(raw: bytes, schema_url: bytes) -> Entry:
+    """The row of ``scopes`` for an InstrumentationScope message.
 
     Raises:
         DecodeError: it is none.
@@ -48,4 +50,4 @@ def scope(raw: bytes, schema_url: bytes) -> tuple[Any, ...]:
     name, version = text(message.name)[:1024], text(message.version)
     dropped = message.dropped_attributes_count & 0x7FFFFFFF
     scope_id = stable_id(name.encode(), version.encode(), data, url, b"%d" % dropped)
-    return scope_id, name, version, data.decode(), url.decode(), dropped
+    return scope_id, (name, version, data.decode(), url.decode(), dropped)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from array import array
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -34,8 +33,6 @@ BEGINNING = beginning(22)
 FIXED = struct.Struct(">18sqihiq34sh")
 _USUAL = struct.Struct(">18sqihiq34sh iqih i16si8sih")
 _OBSERVED = struct.Struct(">iqih")
-_JSON = struct.Struct(">i2s")
-_NONE = (NULL,)
 _TEMPLATE_AT = 36  # where the template's id is in a packed row
 _NO_TRACE_ID, _NO_SPAN_ID = bytes(16), bytes(8)
 _LATEST = 9_000_000_000_000_000_000  # nanoseconds; beyond the year 2255 is no clock
@@ -69,7 +66,6 @@ class LogRecords:
             named = self._templates.find(service, logger, b"", variant.text)
             batch.templates[named[0]] = named[1]
             _name(batch.rows, place, named[0])
-        batch.template_ids = array("q", batch.rows.templates)
 
     def add(self, batch: Batch, shared: Shared, record: Record, ordinal: int) -> None:
         """Make the row of one record.
@@ -154,21 +150,17 @@ class LogRecords:
             head = fixed + _observed(observed) + trace
         dropped, level = record.dropped_attributes_count, record.severity_text
         event = record.event_name
-        usual = level == _USUAL_TEXT[severity]
-        if dropped or event or not usual:
-            amid = b"".join((
-                count(dropped),
-                NULL if usual else packed(clean(level[:64])),
-                shared.names, shared.packed_logger,
-                packed(clean(event[:1024])) if event else NULL,
-            ))  # fmt: skip # in the order of columns.LOGS
-        else:
-            amid = shared.amid
-        end: tuple[bytes, ...] = _NONE
-        if members:
-            json = b",".join(members)
-            end = _JSON.pack(len(json) + 3, b"\x01{"), json, b"}"  # 1: jsonb's version
-        row = b"".join((head, amid, LENGTH.pack(len(body)), body, body_data, *end))
+        json = b"\x01{%b}" % b",".join(members)  # 1 is jsonb's version
+        row = b"".join((
+            head,
+            count(dropped) if dropped else NULL,
+            NULL if level == _USUAL_TEXT[severity] else packed(clean(level[:64])),
+            shared.names, shared.packed_logger,
+            packed(clean(event[:1024])) if event else NULL,
+            LENGTH.pack(len(body)), body,
+            body_data,
+            LENGTH.pack(len(json)) + json if members else NULL,
+        ))  # fmt: skip # in the order of columns.LOGS
         self._rows.append((
             time, row, shared.origin,
             _searchable(body, special) if special else body, pairs, ordinal,

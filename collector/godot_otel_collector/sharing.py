@@ -9,8 +9,9 @@ from godot_otel import contract
 from godot_otel_collector import dictionaries
 from godot_otel_collector.batch import Batch, Origin
 from godot_otel_collector.calendar import DAY
+from godot_otel_collector.dictionaries import Entry
 from godot_otel_collector.operations import Operation, Operations
-from godot_otel_collector.packing import IDS, NULL, packed
+from godot_otel_collector.packing import IDS, packed
 from godot_otel_collector.templates import Named, Templates
 from godot_otel_collector.wire import Group, Scope
 
@@ -31,8 +32,6 @@ class Shared:
     names: bytes
     """environment and service, packed."""
     packed_logger: bytes
-    amid: bytes
-    """Columns of a line: nothing dropped, no severity text, those names, no event."""
     templates: dict[bytes, Named]
     """Templates of the logger's lines, as far as they are known."""
     operations: dict[tuple[bytes, int], Operation]
@@ -46,8 +45,8 @@ class Sharing:
         self._retention = retention_days * DAY
         self.templates = Templates()
         self.operations = Operations()
-        self._resources: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
-        self._scopes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
+        self._resources: dict[tuple[bytes, bytes], Entry] = {}
+        self._scopes: dict[tuple[bytes, bytes], Entry] = {}
         self.floor = 0
         """Microseconds: what is older has no partition now, as it is being dropped."""
 
@@ -67,22 +66,20 @@ class Sharing:
         if fields is None:
             _bound(self._scopes)
             fields = self._scopes[raw] = dictionaries.scope(*raw)
-        batch.resources[resource[0]] = resource[1:]
-        batch.scopes[fields[0]] = fields[1:]
-        service, environment, logger = resource[1], resource[2], fields[1]
+        (resource_id, about), (scope_id, of) = resource, fields
+        batch.resources[resource_id], batch.scopes[scope_id] = about, of
+        service, environment, logger = about[0], about[1], of[0]
         received = contract.stream_milliseconds(batch.stream_id) * 1000
-        packed_logger = packed(logger.encode())
         names = packed(environment.encode()) + packed(service.encode())
         return Shared(
             received,
             max(received - self._retention, self.floor),
             received + DAY,
-            IDS.pack(8, resource[0], 8, fields[0], 2, batch.home, 2),
+            IDS.pack(8, resource_id, 8, scope_id, 2, batch.home, 2),
             (service, environment),
             logger,
             names,
-            packed_logger,
-            NULL + NULL + names + packed_logger + NULL,
+            packed(logger.encode()),
             self.templates.of(service, logger),
             self.operations.of(names),
         )

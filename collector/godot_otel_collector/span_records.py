@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from array import array
 from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -56,7 +55,6 @@ class SpanRecords:
         """Give the batch its rows."""
         batch.spans, batch.rows = SpanRows.of(self._spans), Rows.of(self._rows)
         keep_templates(batch)
-        batch.template_ids = array("q", batch.rows.templates)
 
     def add(self, batch: Batch, shared: Shared, span: Span, ordinal: int) -> None:
         """Make the row of one span, and those of its exceptions.
