@@ -31,7 +31,7 @@ def lines(directory: Path, facts: dict[str, Any]) -> Iterator[str]:
     entry = {"mcpServers": {"godot-otel": {"type": "http", "url": facts["mcp_url"]}}}
     yield f"  {json.dumps(entry)}"
     yield f"Kept in {_places(directory, facts)}; nothing is deleted yet"
-    yield f"Stop: Ctrl-C here, or {_environment(directory)}godot-otel down"
+    yield f"Stop: {_environment(directory)}godot-otel down, or Ctrl-C where `up` runs"
 
 
 def _environment(directory: Path) -> str:

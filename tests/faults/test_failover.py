@@ -1,6 +1,7 @@
 """A store that fails over to its synchronous standby loses and doubles nothing."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,30 +90,29 @@ async def test_a_killed_primary_costs_nothing_that_its_standby_has(
 ):
     dsn = both(primary, standby)
     await store.migrate(dsn)
-    pipeline = Pipeline(tmp_path, redis_url, dsn, dead_seconds=5)
-    collector = pipeline.collector()
-    application = pipeline.application(150, pause=0.02)
+    with closing(Pipeline(tmp_path, redis_url, dsn, dead_seconds=5)) as pipeline:
+        collector = pipeline.collector()
+        application = pipeline.application(150, pause=0.02)
 
-    def stored(server: Postgres) -> int:
-        with psycopg.connect(server.dsn()) as connection:
-            return connection.execute("SELECT count(*) FROM logs").fetchone()[0]
+        def stored(server: Postgres) -> int:
+            with psycopg.connect(server.dsn()) as connection:
+                return connection.execute("SELECT count(*) FROM logs").fetchone()[0]
 
-    wait_until(lambda: stored(primary) > 200, "rows at the primary")
-    primary.process.kill()
-    primary.process.wait()
-    before = stored(standby)
-    assert before > 0
-    wait_until(
-        lambda: "store_away" in pipeline.log.read_text(), "a store that is away", 30
-    )
-    assert execute(standby, "SELECT pg_promote()") == [(True,)]
-    ended(application, 0)
-    if pipeline.waiting():
-        ended(pipeline.replay(), 0)
-    wait_until(lambda: pipeline.depth() == 0, "the queue to drain", 60)
-    assert collector.is_alive()
-    assert pipeline.oracle.verdict(standby.dsn()) == RIGHT
-    assert stored(standby) == 1500 > before
-    collector.terminate()
-    ended(collector, 0)
-    pipeline.close()
+        wait_until(lambda: stored(primary) > 200, "rows at the primary")
+        primary.process.kill()
+        primary.process.wait()
+        before = stored(standby)
+        assert before > 0
+        wait_until(
+            lambda: "store_away" in pipeline.log.read_text(), "a store that is away", 30
+        )
+        assert execute(standby, "SELECT pg_promote()") == [(True,)]
+        ended(application, 0)
+        if pipeline.waiting():
+            ended(pipeline.replay(), 0)
+        wait_until(lambda: pipeline.depth() == 0, "the queue to drain", 60)
+        assert collector.is_alive()
+        assert pipeline.oracle.verdict(standby.dsn()) == RIGHT
+        assert stored(standby) == 1500 > before
+        collector.terminate()
+        ended(collector, 0)

@@ -117,6 +117,10 @@ async def test_an_empty_answer_names_its_cause(lines, reader):
     assert "all below this level" in await note(level="ERROR")
     assert "filtered away: the window has 2 lines" in await note(search="nothing")
     assert "expired: the store keeps 7 days" in await note(since="-30d", until="-20d")
+    unknown = "f" * 32
+    assert f"nothing of trace {unknown} fits: never stored" in await note(
+        trace_id=unknown
+    )
     lines.add(Row("old", ago(hours=5)))
     assert "no lines in this window" in await note(since="-4h", until="-3h")
     assert "holds nothing from before" in await note(since="-3d", until="-2d")
