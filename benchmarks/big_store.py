@@ -18,7 +18,9 @@ from collections.abc import Iterator
 
 from generator import batches
 
-from godot_otel import queue, store
+from godot_otel import queue, sql, store
+from godot_otel_collector import pace
+from godot_otel_collector.closing import Closing
 from godot_otel_collector.hours import HOURS_A_ROUND, Hours
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.preparation import Preparation
@@ -103,11 +105,17 @@ def _deliveries(
 
 
 async def _maintain(dsn: str, hours: int) -> None:
-    """Count hours and vacuum, as maintenance does once their time is over.
+    """Close and count what is over, as maintenance does, and vacuum all the rest.
 
     And write out what the fill has changed, which would go on for minutes by itself.
     """
+    pace.LONGEST_PAUSE = 0.0  # there is nobody yet who would be held up
     async with await store.connect(dsn) as connection:
+        closing = Closing()
+        while await (
+            await connection.execute(sql.query("closable").encode())
+        ).fetchone():
+            await closing.run(connection)
         await connection.execute("VACUUM (ANALYZE)")
         for _ in range(0, hours, HOURS_A_ROUND):
             await Hours().run(connection)

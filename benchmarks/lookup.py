@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -27,7 +28,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ from servers import Servers, servers
 from godot_otel import query, queue
 
 READERS, PAUSES = 16, {"once a second": 1.0, "five times": 0.2}
-RATE = 1_000
+RATE, ENTRIES = 1_000, 10  # records and entries a second
+MAKING_NS = 100_000  # for each record, at most
+REST = 240  # seconds that all but the look-ups may take
 WORD = "zyzzyva"
 _ready: Any = None
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
@@ -77,10 +79,13 @@ def main() -> None:
 def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
     """Ask everything once rows come in; median, 99th percentile and maximum."""
     # A process of its own: in a thread, making records would hold up the readers.
-    ingest = multiprocessing.get_context("spawn").Process(
-        target=fill, args=[bench.valkey.url], daemon=True
+    context = multiprocessing.get_context("spawn")
+    made = context.Event()
+    ingest = context.Process(
+        target=fill, args=[bench.valkey.url, 2 * seconds + REST, made], daemon=True
     )
     ingest.start()
+    made.wait()
     try:
         took = {name: spread(each) for name, each in look_ups(bench, dsn, seconds)}
         plant(bench, dsn)
@@ -95,12 +100,21 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
         ingest.join()
 
 
-def fill(url: str) -> None:
-    """Add records of now, at a steady rate, until terminated."""
+def fill(url: str, seconds: float, made: Any) -> None:
+    """Add records of now at a steady rate, for *seconds* or until terminated.
+
+    They are made before that, each entry for the moment at which it is added, and then
+    *made* is set: thinking of lines takes more than an application's part of ingest.
+    """
+    count = int(seconds * RATE)
+    start, step = time.time_ns() + count * MAKING_NS, 1_000_000_000 // ENTRIES
+    clock = itertools.count(start, step).__next__
+    entries = list(batches(count, size=RATE // ENTRIES, seed=4711, clock=clock))
     producer = queue.Producer(url)
-    for entry in batches(10**9, size=RATE // 10, seed=4711):
+    made.set()
+    for number, entry in enumerate(entries):
+        time.sleep(max(0, start + number * step - time.time_ns()) / 1e9)
         producer.admit(entry)
-        time.sleep(0.1)
 
 
 def traces(dsn: str) -> list[str]:
@@ -157,7 +171,7 @@ def look_up(
     dsn: str, url: str, every: list[str], ids: list[str], seconds: float
 ) -> list[list[float]]:
     """Be one reader; milliseconds, once for *every*, then for any of *ids*."""
-    return asyncio.run(_look_up(dsn, url, every, cycle(ids), seconds))
+    return asyncio.run(_look_up(dsn, url, every, itertools.cycle(ids), seconds))
 
 
 async def _look_up(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 _SHORTEST_PAUSE = 0.02
-_LONGEST_PAUSE = 4.0
+LONGEST_PAUSE = 4.0
 
 
 @asynccontextmanager
@@ -17,4 +17,4 @@ async def breathe() -> AsyncIterator[None]:
     start = time.monotonic()
     yield
     took = time.monotonic() - start
-    await asyncio.sleep(min(max(3 * took, _SHORTEST_PAUSE), _LONGEST_PAUSE))
+    await asyncio.sleep(min(max(3 * took, _SHORTEST_PAUSE), LONGEST_PAUSE))

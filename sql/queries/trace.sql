@@ -17,9 +17,14 @@ WITH found AS MATERIALIZED (
         p.lower, p.upper, greatest(min(found.first), p.lower) AS first,
         least(max(found.last) + interval '1 us', p.upper) AS last
     FROM found
-    JOIN partitions AS p
-        ON p.parent = 'logs' AND p.dropped_at IS NULL
-        AND found.last >= p.lower AND found.first < p.upper
+    CROSS JOIN LATERAL (
+        -- By the index: no partition is longer than a day.
+        SELECT lower, upper
+        FROM partitions
+        WHERE parent = 'logs' AND dropped_at IS NULL AND upper > found.first
+            AND lower > found.first - interval '24 hours' AND lower <= found.last
+        OFFSET 0
+    ) AS p
     GROUP BY p.lower, p.upper
 )
 SELECT whole.*, pieces.*
