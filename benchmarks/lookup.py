@@ -80,12 +80,12 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
     """Ask everything once rows come in; median, 99th percentile and maximum."""
     # A process of its own: in a thread, making records would hold up the readers.
     context = multiprocessing.get_context("spawn")
-    made = context.Event()
+    begun = context.Event()
     ingest = context.Process(
-        target=fill, args=[bench.valkey.url, 2 * seconds + REST, made], daemon=True
+        target=fill, args=[bench.valkey.url, 2 * seconds + REST, begun], daemon=True
     )
     ingest.start()
-    made.wait()
+    begun.wait()
     try:
         took = {name: spread(each) for name, each in look_ups(bench, dsn, seconds)}
         plant(bench, dsn)
@@ -100,21 +100,21 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
         ingest.join()
 
 
-def fill(url: str, seconds: float, made: Any) -> None:
+def fill(url: str, seconds: float, begun: Any) -> None:
     """Add records of now at a steady rate, for *seconds* or until terminated.
 
-    They are made before that, each entry for the moment at which it is added, and then
-    *made* is set: thinking of lines takes more than an application's part of ingest.
+    They are made before that, each entry for the moment at which it is added, and the
+    first sets *begun*: to think of lines takes more than an application's part.
     """
     count = int(seconds * RATE)
     start, step = time.time_ns() + count * MAKING_NS, 1_000_000_000 // ENTRIES
     clock = itertools.count(start, step).__next__
     entries = list(batches(count, size=RATE // ENTRIES, seed=4711, clock=clock))
     producer = queue.Producer(url)
-    made.set()
     for number, entry in enumerate(entries):
         time.sleep(max(0, start + number * step - time.time_ns()) / 1e9)
         producer.admit(entry)
+        begun.set()
 
 
 def traces(dsn: str) -> list[str]:

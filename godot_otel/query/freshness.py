@@ -65,42 +65,44 @@ class Answer:
 
     connection: store.Connection
     ingest: Ingest
-    rows: tuple[Rows, ...] = ()
-    """Of the statements that were asked first."""
+    rows: Rows = field(default_factory=list)
+    """Of what was asked first."""
 
 
 @contextlib.asynccontextmanager
 async def answering(
-    reader: Reader, since: datetime | None, *asks: Ask
+    reader: Reader, since: datetime | None, asked: Ask | None = None
 ) -> AsyncIterator[Answer]:
     """Lend a connection like ``Reader.ask``, once queue and store are asked.
 
-    They are asked before rows are read, *asks* aside: then whatever the queue no longer
-    held is in the answer. Drops are of the applications heard of after *since*.
+    They are asked before rows are read, *asked* aside: then whatever the queue no
+    longer held is in the answer. Drops are of the applications heard of after *since*.
     """
     depth = asyncio.ensure_future(reader.depth())
     try:
         yesterday = datetime.now(UTC) - timedelta(days=1)
-        async with reader.ask(_newest(since, yesterday), *asks) as lent:
-            facts = lent.rows[0]
-            if facts[0][1] is None:  # a store at rest
-                newest = _newest(since, datetime(1970, 1, 1, tzinfo=UTC))
-                facts = await fetch(lent.connection, newest.statement, newest.values)
-            ingest = _ingest(await depth, *facts[0])
-            yield Answer(lent.connection, ingest, lent.rows[1:])
+        facts = _facts(since, yesterday)
+        async with reader.ask(facts.beside(asked) if asked else facts) as lent:
+            dropped, newest = lent.rows[0][:2]
+            if newest is None:  # a store at rest
+                facts = _facts(since, datetime(1970, 1, 1, tzinfo=UTC))
+                found = await fetch(lent.connection, facts.query, facts.values)
+                dropped, newest = found[0]
+            ingest = _ingest(await depth, dropped, newest)
+            yield Answer(lent.connection, ingest, [row[2:] for row in lent.rows])
     except BaseException:
         depth.cancel()
         await asyncio.gather(depth, return_exceptions=True)
         raise
 
 
-def _newest(since: datetime | None, after: datetime) -> Ask:
+def _facts(since: datetime | None, after: datetime) -> Ask:
     """Ask for drops by reason, and when the newest batches were stored.
 
     Today's batches are in one or two partitions, and those of a store at rest in any.
     """
     first = UUID(int=int(after.timestamp() * 1000) << 80)
-    return Ask(sql.query("ingest"), {"since": since, "after": first}, prepare=True)
+    return Ask(sql.query("ingest"), {"since": since, "after": first})
 
 
 def _ingest(

@@ -1,7 +1,7 @@
 """Lending a connection for one answer: one that lives, in time, with its first rows.
 
-What an answer asks first is sent with the look at the schema, in one round trip: on a
-busy machine each of them waits for its turn.
+What an answer asks first is one statement with the look at the schema: each statement,
+and each round trip, costs a reader that asks now and then as much as what it asks for.
 """
 
 from __future__ import annotations
@@ -34,23 +34,28 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A statement with what it binds, to be sent together with others.
+    """A query of at least one row, with what it binds by name.
 
-    *prepare*: each session plans it once, because that costs more than to run it. Such
-    a plan locks all partitions, so it is for tables that have none, or one for a day.
+    Each session plans it once, because that costs more than to run it. Such a plan
+    locks all partitions, so it is for tables that have none, or one for a day.
     """
 
-    statement: str
-    values: Sequence[Any] | Mapping[str, Any] = ()
-    prepare: bool = False
+    query: str
+    values: Mapping[str, Any]
+
+    def beside(self, other: Ask) -> Ask:
+        """This one's row, followed by each of *other*, which may have none: nulls."""
+        query = _BESIDE.format(self.query, other.query)
+        return Ask(query, {**self.values, **other.values})
 
 
+_BESIDE = "SELECT * FROM ({}) AS one LEFT JOIN ({}) AS two ON true"
 # Before each answer: the schema may have changed since the last one.
-_VERSIONS = Ask(
+_VERSIONS = (
     "SELECT (SELECT max(number) FROM schema_migrations),"
-    " (SELECT oldest_reader FROM settings)",
-    prepare=True,
+    " (SELECT oldest_reader FROM settings)"
 )
+_WITH_VERSIONS = _VERSIONS + ", asked.* FROM ({}) AS asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,8 @@ class Lent:
 
     connection: store.Connection
     versions: tuple[Any, ...] = ()
-    rows: tuple[Rows, ...] = ()
-    """Of each statement that was asked."""
+    rows: Sequence[tuple[Any, ...]] = ()
+    """Of what was asked."""
     refusal: psycopg.Error | None = None
     """Instead of rows; instead of versions too, where there is no schema."""
 
@@ -70,7 +75,7 @@ async def configure(connection: store.Connection) -> None:
     await connection.execute(_CONFIGURE, [STATEMENT_TIMEOUT], prepare=False)
 
 
-async def take(pool: store.Pool, asks: Sequence[Ask]) -> Lent:
+async def take(pool: store.Pool, asked: Ask | None) -> Lent:
     """Get a connection in time, also from a server that accepts and says nothing.
 
     Cancelling psycopg waits for the server's word, so a late task is left to end by
@@ -79,7 +84,7 @@ async def take(pool: store.Pool, asks: Sequence[Ask]) -> Lent:
     Raises:
         TimeoutError, PoolTimeout, psycopg.OperationalError: there is none.
     """
-    task = asyncio.ensure_future(_lend(pool, asks))
+    task = asyncio.ensure_future(_lend(pool, asked))
     try:
         done, _ = await asyncio.wait({task}, timeout=CONNECT_TIMEOUT + 0.2)
     except asyncio.CancelledError:
@@ -91,31 +96,31 @@ async def take(pool: store.Pool, asks: Sequence[Ask]) -> Lent:
     return task.result()
 
 
-async def _lend(pool: store.Pool, asks: Sequence[Ask]) -> Lent:
+async def _lend(pool: store.Pool, asked: Ask | None) -> Lent:
     """Ask over one connection after the other until one lives."""
     deadline = time.monotonic() + CONNECT_TIMEOUT
     while True:
         connection = await pool.getconn(timeout=deadline - time.monotonic())
         try:
-            return await _ask(connection, asks)
+            return await _ask(connection, asked)
         except BaseException as error:
             await pool.putconn(connection)  # which replaces it where it is closed
             if not (isinstance(error, psycopg.Error) and connection.closed):
                 raise
 
 
-async def _ask(connection: store.Connection, asks: Sequence[Ask]) -> Lent:
+async def _ask(connection: store.Connection, asked: Ask | None) -> Lent:
     try:
-        versions, *rows = await _together(connection, [_VERSIONS, *asks])
+        rows = await _rows(connection, asked)
     except psycopg.Error as error:
         if connection.closed:
             raise
         refusal = error
     else:
-        return Lent(connection, versions[0], tuple(rows))
-    # One of them failed. On a schema that is not ours any may: its versions go first.
+        return Lent(connection, rows[0][:2], [row[2:] for row in rows])
+    # On a schema that is not ours anything may fail: its versions go first.
     try:
-        (versions,) = await _together(connection, [_VERSIONS])
+        versions = await _rows(connection, None)
     except psycopg.Error as error:
         if connection.closed:
             raise
@@ -123,15 +128,12 @@ async def _ask(connection: store.Connection, asks: Sequence[Ask]) -> Lent:
     return Lent(connection, versions[0], refusal=refusal)
 
 
-async def _together(connection: store.Connection, asks: Sequence[Ask]) -> list[Rows]:
-    async with connection.pipeline():
-        cursors = [
-            await connection.execute(
-                cast(Any, one.statement), one.values, prepare=one.prepare
-            )
-            for one in asks
-        ]
-    return [await one.fetchall() for one in cursors]
+async def _rows(connection: store.Connection, asked: Ask | None) -> Rows:
+    """What is asked, a row's versions first."""
+    statement = _WITH_VERSIONS.format(asked.query) if asked else _VERSIONS
+    values = asked.values if asked else ()
+    cursor = await connection.execute(cast(Any, statement), values, prepare=True)
+    return cast(Rows, await cursor.fetchall())
 
 
 _late: set[asyncio.Future[Any]] = set()  # the loop itself holds tasks only weakly

@@ -69,8 +69,8 @@ class Reader:
             yield lent.connection
 
     @contextlib.asynccontextmanager
-    async def ask(self, *asks: Ask) -> AsyncIterator[Lent]:
-        """Lend a connection with the rows of *asks*, which take no round trip more.
+    async def ask(self, asked: Ask | None = None) -> AsyncIterator[Lent]:
+        """Lend a connection with the rows of *asked*, in one round trip.
 
         Raises:
             StoreUnreachableError: there is no store, or it does not answer; within
@@ -80,7 +80,7 @@ class Reader:
         """
         pool = await self._open_pool()
         try:
-            lent = await take(pool, asks)
+            lent = await take(pool, asked)
         except (PoolTimeout, TimeoutError, psycopg.OperationalError):
             raise await self._unreachable() from None
         try:

@@ -119,8 +119,8 @@ async def trace(
         FilterError: the id is the beginning of several.
     """
     assert filters.trace is not None
-    asks = [_index_of(filters.trace.low)] if filters.trace.whole else []
-    async with answering(reader, filters.since, *asks) as answer:
+    index = _index_of(filters.trace.low) if filters.trace.whole else None
+    async with answering(reader, filters.since, index) as answer:
         connection = answer.connection
         known = await _locate(answer, filters.trace)
         if known is None:
@@ -151,23 +151,24 @@ async def trace(
 
 
 def _index_of(trace_id: UUID) -> Ask:
-    return Ask(sql.query("trace"), {"trace_id": trace_id}, prepare=True)
+    return Ask(sql.query("trace"), {"trace_id": trace_id})
 
 
 async def _locate(answer: Answer, ids: TraceIds) -> tuple[Trace, list[Slice]] | None:
     """What the index knows of a whole trace, and where its rows are."""
     if ids.whole:  # asked already
-        trace_id, rows = ids.low, answer.rows[0]
+        trace_id, rows = ids.low, answer.rows
     else:
         found = await whole_trace_id(answer.connection, ids)
         if found is None:
             return None
         trace_id = found
-        asked = _index_of(trace_id)
-        rows = await fetch(answer.connection, asked.statement, asked.values)
-    if not rows:
+        index = _index_of(trace_id)
+        rows = await fetch(answer.connection, index.query, index.values)
+    if not rows or rows[0][0] is None:
         return None
     pieces = [Slice(*row[7:]) for row in rows if row[7] is not None]
+    pieces.sort(key=lambda piece: piece.lower)
     return Trace(trace_id.hex, *rows[0][:7]), pieces
 
 

@@ -21,4 +21,4 @@ SELECT (
         WHERE home = 0 AND batch_id >= %(after)s
         ORDER BY batch_id DESC LIMIT 100
     ) AS newest
-);
+)

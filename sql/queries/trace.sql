@@ -1,5 +1,5 @@
 -- What the index has of one trace, and in which partitions its rows are: a row for each of
--- these, the oldest first, or one without any; none for a trace that was never stored.
+-- these, or one without any; none for a trace that was never stored.
 WITH found AS MATERIALIZED (
     SELECT first, last, lines, errors, service, spans, span_errors
     FROM trace_index
@@ -30,4 +30,3 @@ WITH found AS MATERIALIZED (
 SELECT whole.*, pieces.*
 FROM whole
 LEFT JOIN pieces ON true
-ORDER BY pieces.lower;

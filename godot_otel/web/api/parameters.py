@@ -13,7 +13,8 @@ from starlette.datastructures import QueryParams
 from godot_otel.query import MAX_LIMIT, FilterError
 from godot_otel.query.filters import MAX_CONDITIONS, MAX_TEXT
 
-_NUMBER = re.compile(r"\d+(\.\d*)?(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+_WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(\.\d*)?(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Parameter:
                 raise FilterError(f"{self.name}: {text[:100]!r} is not true or false")
             return text == "true"
         if isinstance(self.default, int):
-            if not (text.isascii() and text.isdigit() and len(text) < 10):
+            if not _WHOLE.fullmatch(text):
                 raise FilterError(f"{self.name}: {text[:100]!r} is no whole number")
             number = int(text)
             if not 1 <= number <= self.maximum:
