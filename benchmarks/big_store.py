@@ -32,8 +32,11 @@ GROUP = 39  # batches a transaction: as many rows as a busy collector writes
 PROCESSES = 2
 
 
-def build(dsn: str, *, rows: int, hours: int) -> float:
-    """Fill a migrated, empty store; return how many seconds that took."""
+def build(dsn: str, *, rows: int, hours: int, closed: bool = True) -> float:
+    """Fill a migrated, empty store; return how many seconds that took.
+
+    Its partitions are *closed*, or are left for a collector to close.
+    """
     began = time.monotonic()
     now = time.time_ns()
     asyncio.run(_partitions(dsn, now, hours))
@@ -53,7 +56,7 @@ def build(dsn: str, *, rows: int, hours: int) -> float:
     for part in parts:
         part.join()
         assert part.exitcode == 0
-    asyncio.run(_maintain(dsn, hours))
+    asyncio.run(_maintain(dsn, hours, closed=closed))
     return time.monotonic() - began
 
 
@@ -104,7 +107,7 @@ def _deliveries(
             yield stream_id, dict(zip(fields[::2], fields[1::2], strict=True))
 
 
-async def _maintain(dsn: str, hours: int) -> None:
+async def _maintain(dsn: str, hours: int, *, closed: bool) -> None:
     """Close and count what is over, as maintenance does, and vacuum all the rest.
 
     And write out what the fill has changed, which would go on for minutes by itself.

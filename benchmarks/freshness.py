@@ -58,7 +58,7 @@ def run(
     """Return how long each record took, those of the first seconds left out."""
     dsn = bench.new_store()
     if maintained:
-        big_store.build(dsn, rows=OLD_ROWS, hours=OLD_HOURS)
+        big_store.build(dsn, rows=OLD_ROWS, hours=OLD_HOURS, closed=False)
         with psycopg.connect(dsn) as connection:
             connection.execute("UPDATE settings SET retention_days = 1")
             work = connection.execute(LEFT).fetchone()

@@ -65,7 +65,7 @@ def produce(url: str, rate: int, seconds: float) -> None:
 def run(bench: Servers, rate: int, seconds: float) -> tuple[Samples, int, float]:
     """Return samples, rows stored and how long it took until the queue was empty."""
     dsn = bench.new_store()
-    big_store.build(dsn, rows=OLD_ROWS, hours=OLD_HOURS)
+    big_store.build(dsn, rows=OLD_ROWS, hours=OLD_HOURS, closed=False)
     with psycopg.connect(dsn) as connection:
         connection.execute("UPDATE settings SET retention_days = %s", [RETENTION_DAYS])
     client = redis.Redis.from_url(bench.valkey.url)
