@@ -108,17 +108,15 @@ def _deliveries(
 
 
 async def _maintain(dsn: str, hours: int, *, closed: bool) -> None:
-    """Close and count what is over, as maintenance does, and vacuum all the rest.
+    """Close what is over, if asked to, count it and vacuum, as maintenance does.
 
     And write out what the fill has changed, which would go on for minutes by itself.
     """
     pace.LONGEST_PAUSE = 0.0  # there is nobody yet who would be held up
     async with await store.connect(dsn) as connection:
-        closing = Closing()
-        while await (
-            await connection.execute(sql.query("closable").encode())
-        ).fetchone():
-            await closing.run(connection)
+        due = sql.query("closable").encode()
+        while closed and await (await connection.execute(due)).fetchone():
+            await Closing().run(connection)
         await connection.execute("VACUUM (ANALYZE)")
         for _ in range(0, hours, HOURS_A_ROUND):
             await Hours().run(connection)

@@ -85,7 +85,7 @@ def measure(bench: Servers, dsn: str, seconds: float) -> dict[str, list[float]]:
         target=fill, args=[bench.valkey.url, 2 * seconds + REST, begun], daemon=True
     )
     ingest.start()
-    begun.wait()
+    assert begun.wait(600), "nothing is added"
     try:
         took = {name: spread(each) for name, each in look_ups(bench, dsn, seconds)}
         plant(bench, dsn)

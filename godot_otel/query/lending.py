@@ -34,10 +34,10 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A query of at least one row, with what it binds by name.
+    """A query with what it binds by name; one that is lent with has a row at least.
 
-    Each session plans it once, because that costs more than to run it. Such a plan
-    locks all partitions, so it is for tables that have none, or one for a day.
+    Lending has each session plan it once, because that costs more than to run it. Such
+    a plan locks all partitions, so it is for tables that have none, or one for a day.
     """
 
     query: str

@@ -70,7 +70,7 @@ class Reader:
 
     @contextlib.asynccontextmanager
     async def ask(self, asked: Ask | None = None) -> AsyncIterator[Lent]:
-        """Lend a connection with the rows of *asked*, in one round trip.
+        """Lend a connection with the rows of *asked*, in one statement.
 
         Raises:
             StoreUnreachableError: there is no store, or it does not answer; within
