@@ -38,6 +38,7 @@ class Lines:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
+        self.width = HOUR  # of partitions to come; or a day
         self._made: set[str] = set()
         self._resources: dict[str, int] = {}
         self._templates: set[int] = set()
@@ -143,10 +144,11 @@ class Lines:
         return self._resources[key]
 
     def _partitions(self, connection, time) -> None:
-        lower = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        hour = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        day = hour.replace(hour=0)
+        lower = hour if self.width == HOUR else day
         for parent in _TIMED:
-            self._partition(connection, parent, lower, lower + HOUR)
-        day = lower.replace(hour=0)
+            self._partition(connection, parent, lower, lower + self.width)
         self._partition(connection, "trace_index", day, day + 24 * HOUR)
 
     def _partition(self, connection, parent, lower, upper) -> None:

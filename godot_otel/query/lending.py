@@ -34,7 +34,7 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A query with what it binds by name; one that is lent with has a row at least.
+    """A query with what it binds by name.
 
     Lending has each session plan it once, because that costs more than to run it. Such
     a plan locks all partitions, so it is for tables that have none, or one for a day.
@@ -51,11 +51,11 @@ class Ask:
 
 _BESIDE = "SELECT * FROM ({}) AS one LEFT JOIN ({}) AS two ON true"
 # Before each answer: the schema may have changed since the last one.
-_VERSIONS = (
+_VERSIONS = Ask(
     "SELECT (SELECT max(number) FROM schema_migrations),"
-    " (SELECT oldest_reader FROM settings)"
+    " (SELECT oldest_reader FROM settings)",
+    {},
 )
-_WITH_VERSIONS = _VERSIONS + ", asked.* FROM ({}) AS asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,10 @@ async def _ask(connection: store.Connection, asked: Ask | None) -> Lent:
 
 async def _rows(connection: store.Connection, asked: Ask | None) -> Rows:
     """What is asked, a row's versions first."""
-    statement = _WITH_VERSIONS.format(asked.query) if asked else _VERSIONS
-    values = asked.values if asked else ()
-    cursor = await connection.execute(cast(Any, statement), values, prepare=True)
+    whole = _VERSIONS.beside(asked) if asked else _VERSIONS
+    cursor = await connection.execute(
+        cast(Any, whole.query), whole.values, prepare=True
+    )
     return cast(Rows, await cursor.fetchall())
 
 

@@ -49,6 +49,20 @@ async def test_a_line_as_json_has_the_fixed_shape(lines, reader):
     )  # fmt: skip # three values
 
 
+async def test_a_trace_is_found_from_edge_to_edge_of_daily_partitions(lines, reader):
+    lines.width = timedelta(days=1)
+    midnight = ago(days=1).replace(hour=0, minute=0, second=0, microsecond=0)
+    last = midnight - timedelta(microseconds=1)
+    for trace_id, times in {
+        "1" * 32: [midnight],
+        "2" * 32: [last],
+        "3" * 32: [midnight - timedelta(days=1), last, midnight, midnight],
+    }.items():
+        lines.add(*(Row("line", time, trace_id=trace_id) for time in times))
+        found = await query.trace(reader, query.parse(trace_id=trace_id))
+        assert [one.time for one in found.page.lines] == times
+
+
 async def test_each_filter_leaves_only_its_lines(lines, reader):
     lines.add(
         Row("a", service="orders", environment="prod", severity=9),
