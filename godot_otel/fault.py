@@ -22,7 +22,7 @@ POINTS = (
     "after_read", "after_ledger", "mid_copy", "mid_dead_letter", "before_commit",
     "after_commit_before_ack", "after_ack_before_del",
     # its maintenance
-    "partition_created_not_attached", "detached_not_dropped",
+    "partition_created_not_attached", "detached_not_dropped", "packed_in_part",
 )  # fmt: skip # in the order in which a record passes them
 
 

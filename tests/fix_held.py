@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from fix_lines import HOUR
+from fix_lines import HOUR, wherever
 
+_COLUMNS = ("time", "service", "environment", "severity", "trace_id", "body")
 _LINES = (
-    "SELECT time, service, environment, severity, trace_id, body FROM logs"
+    f"SELECT {', '.join(_COLUMNS)} FROM {wherever(*_COLUMNS)}"
     " WHERE NOT EXISTS (SELECT FROM partitions WHERE parent = 'logs'"
     " AND dropped_at IS NOT NULL AND lower <= time AND time < upper)"
 )

@@ -11,10 +11,29 @@ import psycopg
 from psycopg import sql
 
 from godot_otel import words
+from godot_otel.sql import query
 from godot_otel_collector.templates import mask, stable_id
 
 HOUR = timedelta(hours=1)
-_TIMED = {"logs": "time", "word_filters": "time_first", "log_counts": "minute"}
+_TIMED = ("logs", "word_filters", "log_counts", "log_packs")
+
+
+def pack(dsn: str) -> None:
+    """Pack every line, as maintenance does when it is a day old."""
+    with psycopg.connect(dsn) as connection:
+        for name, lower, upper in connection.execute(
+            "SELECT name, lower, upper FROM partitions WHERE parent = 'logs'"
+        ).fetchall():
+            connection.execute(query("pack_begin"), [name])
+            values = {"since": lower, "until": upper}
+            connection.execute(query("pack_lines"), values)
+
+
+def wherever(*columns: str) -> str:
+    """What to read FROM for lines, packed or not, as ``logs``."""
+    unpacked = ", ".join(f"unnest({name}) AS {name}" for name in columns)
+    rows = f"SELECT {', '.join(columns)} FROM logs"
+    return f"({rows} UNION ALL SELECT {unpacked} FROM log_packs) AS logs"
 
 
 @dataclass
@@ -156,6 +175,8 @@ class Lines:
         if name in self._made:
             return
         self._made.add(name)
+        if connection.execute("SELECT to_regclass(%s)", [parent]).fetchone() == (None,):
+            return  # a schema of before
         connection.execute(
             sql.SQL(
                 "CREATE TABLE {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})"

@@ -24,6 +24,7 @@ TIMED = {
     "spans": "time",
     "word_filters": "time_first",
     "log_counts": "minute",
+    "log_packs": "time_first",
     "logs": "time",
 }
 

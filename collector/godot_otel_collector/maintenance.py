@@ -1,4 +1,4 @@
-"""Maintains the store: retention, closing, counting, forgetting, in turn.
+"""Maintains the store: retention, closing, counting, forgetting, packing, in turn.
 
 Of all collectors one does it, whichever holds the advisory lock of its own connection;
 when that connection ends, however it ends, another takes the lock. Nothing of it is in
@@ -23,6 +23,7 @@ from godot_otel_collector.closing import Closing
 from godot_otel_collector.dropping import InUseError
 from godot_otel_collector.forgetting import Forgetting
 from godot_otel_collector.hours import Hours
+from godot_otel_collector.packs import Packs
 from godot_otel_collector.retention import Retention
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Maintenance:
             Closing(),
             Hours(),
             Forgetting(),
+            Packs(),
         )
         self._due: dict[str, float] = {}
         self._waiting = ""
@@ -99,6 +101,8 @@ class Maintenance:
         for task in self._tasks:
             if time.monotonic() < self._due.get(task.action, 0.0):
                 continue
+            if pause < _ROUND_SECONDS and isinstance(task, Packs):
+                continue  # it takes a while, and what waits is asked for soon
             try:
                 await task.run(connection)
                 self._due[task.action] = time.monotonic() + task.interval

@@ -6,6 +6,7 @@ Each of these runs in a transaction of its caller's, in one snapshot.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
 from psycopg import sql as compose
@@ -14,6 +15,7 @@ from godot_otel import sql, store
 from godot_otel.clear.choice import Choice, Counts
 from godot_otel.query.clauses import Clauses
 from godot_otel.query.filters import LEVELS
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import fetch
 from godot_otel.query.slices import MICROSECOND, Slice
 
@@ -32,9 +34,15 @@ async def edge(
         table=table,
         clauses=clauses,
     )
-    if not rows:
-        return piece.upper
-    found: datetime = rows[0][0]
+    if table == "logs":
+        rows += await fetch(
+            connection,
+            "SELECT time_first FROM (SELECT time_first, sum(lines) OVER ("
+            " ORDER BY time_first) AS n FROM log_packs WHERE time_first >= %s"
+            " AND time_first < %s) AS packs WHERE n > %s ORDER BY time_first LIMIT 1",
+            [piece.lower, piece.upper, SLICE_ROWS],
+        )
+    found: datetime = min((row[0] for row in rows), default=piece.upper)
     return max(found, piece.lower + MICROSECOND)  # so many in one microsecond
 
 
@@ -61,6 +69,7 @@ async def lines(
 ) -> list[tuple[str, int, int]]:
     """Delete the lines of a slice; return how many of which service and severity."""
     clauses = choice.clauses()
+    await _unpack(connection, clauses, piece)
     minute = piece.lower.replace(second=0, microsecond=0)
     found = await fetch(
         connection,
@@ -82,6 +91,20 @@ async def lines(
     return [(service, number, lines) for service, number, lines, _ in found]
 
 
+async def _unpack(connection: store.Connection, clauses: Clauses, piece: Slice) -> None:
+    """Make rows again of the packs in which a line is chosen."""
+    statement = sql.query("unpack_lines").format(clauses=clauses)
+    await connection.execute(
+        cast(Any, statement),
+        [
+            piece.floor, piece.upper, piece.lower,
+            piece.lower, piece.upper, *clauses.values,
+            piece.floor,
+        ],
+        prepare=False,
+    )  # fmt: skip # values in the statement's order
+
+
 async def _filters(connection: store.Connection, table: str, piece: Slice) -> None:
     """Delete the filters of chunks of which no row is left."""
     statement = (
@@ -98,8 +121,16 @@ async def _index(
     connection: store.Connection, choice: Choice, piece: Slice, traces: set[UUID]
 ) -> None:
     clauses = choice.of_service()
+    whole = Slice(piece.floor, piece.ceiling, piece.floor, piece.ceiling)
+    source = stored(whole, traces=traces)
     values = [piece.floor, piece.ceiling, list(traces), *clauses.values]
-    await fetch(connection, sql.query("clear_traces"), values * 3, clauses=clauses)
+    await fetch(
+        connection,
+        sql.query("clear_traces"),
+        [*values, *source.values, *values, *values],
+        clauses=clauses,
+        lines=source,
+    )
 
 
 async def give_up(

@@ -9,12 +9,15 @@ from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import answering
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.logs import MAX_LIMIT, Page
+from godot_otel.query.packs import Chunk, spanning, stored
 from godot_otel.query.reader import Reader, fetch
-from godot_otel.query.search import Chunk, inside
+from godot_otel.query.search import inside
 from godot_otel.query.walk import prepare
 
 _CHUNK = """
-SELECT time_first, time_last, seq_first, seq_last FROM word_filters
+SELECT time_first, time_last, seq_first, seq_last, (
+    SELECT max(lower) FROM partitions WHERE parent = 'logs' AND lower <= time_first)
+FROM word_filters
 WHERE seq_last >= %s ORDER BY seq_last LIMIT 1
 """
 
@@ -59,15 +62,18 @@ async def around(
 
 async def _line(connection: store.Connection, seq: int) -> Line | None:
     """Find a line by the chunk that it is in: chunks have an index on seq."""
-    chunks = [Chunk(*row) for row in await fetch(connection, _CHUNK, [seq])]
+    found = await fetch(connection, _CHUNK, [seq])
+    chunks = [Chunk(*row[:4]) for row in found]
     if not chunks or chunks[0].seq_first > seq:
         return None
+    source = stored(spanning(chunks, found[0][4]), chunks=chunks)
     clauses = inside(chunks)
     rows = await fetch(
         connection,
-        "SELECT {columns} FROM logs AS l WHERE l.seq = %s AND {clauses}",
-        [seq, *clauses.values],
+        "SELECT {columns} FROM {source} AS l WHERE l.seq = %s AND {clauses}",
+        [*source.values, seq, *clauses.values],
         columns=COLUMNS,
+        source=source,
         clauses=clauses,
     )
     return Line.of(rows[0]) if rows else None

@@ -20,6 +20,7 @@ from godot_otel.query.filters import (
 )
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.logs import MAX_LIMIT
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import Slice, trace_slices, whole_trace_id
 from godot_otel.query.span import Span
@@ -103,11 +104,13 @@ async def _side(connection: store.Connection, one: Trace) -> _Side:
     for piece in pieces:
         if spans and one.errors:
             errors += await _errors(connection, trace_id, piece)
+        source = stored(piece, traces=[trace_id])
         rows = await fetch(
             connection,
-            "SELECT service, severity, template_id, count(*) FROM logs"
+            "SELECT service, severity, template_id, count(*) FROM {source} AS l"
             " WHERE time >= %s AND time < %s AND trace_id = %s GROUP BY 1, 2, 3",
-            [piece.lower, piece.upper, trace_id],
+            [*source.values, piece.lower, piece.upper, trace_id],
+            source=source,
         )
         for *key, lines in rows:
             where = (key[0], key[1], key[2])
@@ -118,13 +121,22 @@ async def _side(connection: store.Connection, one: Trace) -> _Side:
 async def _errors(
     connection: store.Connection, trace_id: UUID, piece: Slice
 ) -> list[Line]:
+    source = stored(piece, traces=[trace_id])
     rows = await fetch(
         connection,
-        "SELECT {columns} FROM logs AS l WHERE l.time >= %s AND l.time < %s"
+        "SELECT {columns} FROM {source} AS l WHERE l.time >= %s AND l.time < %s"
         " AND l.trace_id = %s AND l.severity >= %s"
         " ORDER BY l.time, l.time_nanos, l.seq LIMIT %s",
-        [piece.lower, piece.upper, trace_id, LEVELS["ERROR"], MAX_LIMIT],
+        [
+            *source.values,
+            piece.lower,
+            piece.upper,
+            trace_id,
+            LEVELS["ERROR"],
+            MAX_LIMIT,
+        ],
         columns=COLUMNS,
+        source=source,
     )
     return [Line.of(row) for row in rows]
 

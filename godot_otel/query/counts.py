@@ -24,6 +24,7 @@ from godot_otel.query.filters import Filters
 from godot_otel.query.hours import counted_hours, minutes
 from godot_otel.query.line import rfc3339
 from godot_otel.query.pace import Pace
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import fetch
 from godot_otel.query.search import MANY, MANY_UNSEEN, candidates, groups, inside
 from godot_otel.query.searched import LINES, Searched
@@ -259,7 +260,8 @@ class _Rows:
         self, connection: store.Connection, piece: Slice, pace: Pace
     ) -> AsyncIterator[Step]:
         def count(bit: Slice) -> Awaitable[list[tuple[Key, Count]]]:
-            return self._grouped(connection, _within(bit))
+            source = stored(bit, table=self.rows.table)
+            return self._grouped(connection, source, _within(bit))
 
         async for counts, edge in pace.read(connection, piece, count, newest=True):
             yield counts or [], edge
@@ -272,43 +274,44 @@ class _Rows:
         )
         look = self.rows.look(self.filters.text)
         for group, left in groups(chunks, MANY if look.texts else MANY_UNSEEN):
+            source = stored(piece, table=self.rows.table, chunks=group)
             rows = _within(piece)
             rows.extend(inside(group))
             # The next chunk may hold lines of its last moment.
             edge = left.time_last + MICROSECOND if left else piece.lower
             if not self.filters.text:
-                yield await self._grouped(connection, rows), edge
+                yield await self._grouped(connection, source, rows), edge
                 continue
             rows.extend(look)
-            yield await self._matching(connection, rows), edge
+            yield await self._matching(connection, source, rows), edge
 
     async def _grouped(
-        self, connection: store.Connection, rows: Clauses
+        self, connection: store.Connection, source: Clauses, rows: Clauses
     ) -> list[tuple[Key, Count]]:
         rows.extend(self.clauses)
         found = await fetch(
             connection,
-            "SELECT {keys}, count(*), min(l.time), max(l.time) FROM {table} AS l"
+            "SELECT {keys}, count(*), min(l.time), max(l.time) FROM {source} AS l"
             " WHERE {rows} GROUP BY {ordinals}",
-            [*self.keys.values, *rows.values],
+            [*self.keys.values, *source.values, *rows.values],
             keys=", ".join(self.keys.texts),
-            table=self.rows.table,
+            source=source,
             rows=rows,
             ordinals=_ordinals(self.keys),
         )
         return [(row[:-3], Count(*row[-3:])) for row in found]
 
     async def _matching(
-        self, connection: store.Connection, rows: Clauses
+        self, connection: store.Connection, source: Clauses, rows: Clauses
     ) -> list[tuple[Key, Count]]:
         rows.extend(self.clauses)
         found = await fetch(
             connection,
-            "SELECT {keys}, l.time, {columns} FROM {table} AS l WHERE {rows}",
-            [*self.keys.values, *rows.values],
+            "SELECT {keys}, l.time, {columns} FROM {source} AS l WHERE {rows}",
+            [*self.keys.values, *source.values, *rows.values],
             keys=", ".join(self.keys.texts),
             columns=self.rows.columns,
-            table=self.rows.table,
+            source=source,
             rows=rows,
         )
         size = len(self.keys.texts)

@@ -22,6 +22,7 @@ from godot_otel.query.otlp_records import (
     span,
 )
 from godot_otel.query.otlp_values import pairs
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.slices import Slice, ahead, trace_slices, whole_trace_id
 from godot_otel.query.walk import keyset
@@ -132,12 +133,13 @@ async def _read(
     for piece in ahead(pieces, position, newest=False):
         clauses = keyset(piece, position, newest=False)
         clauses.add("l.trace_id = %s", trace_id)
+        source = stored(piece, table=signal.table, traces=[trace_id], whole=True)
         statement = " ".join([
-            "SELECT", signal.columns, "FROM", signal.table, "AS l WHERE",
+            "SELECT", signal.columns, "FROM", str(source), "AS l WHERE",
             str(clauses), "AND", signal.condition,
             "ORDER BY l.time + '0'::interval, l.time_nanos, l.seq LIMIT %s",
         ])  # fmt: skip # the statement as it reads
-        values = [*clauses.values, limit - len(rows)]
+        values = [*source.values, *clauses.values, limit - len(rows)]
         rows += await fetch(connection, statement, values)
         if len(rows) >= limit:
             break

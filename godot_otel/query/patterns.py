@@ -15,14 +15,15 @@ from godot_otel.query.emptiness import why_empty
 from godot_otel.query.filters import FilterError, Filters
 from godot_otel.query.freshness import Ingest, answering
 from godot_otel.query.line import COLUMNS, Line, window
+from godot_otel.query.packs import stored
 from godot_otel.query.pattern import Pattern, ranked
 from godot_otel.query.reader import Reader, fetch
-from godot_otel.query.slices import slices
+from godot_otel.query.slices import MICROSECOND, slices
 
 MAX_LIMIT = 100
 _EXAMPLES = 20  # looked for by one statement, which locks a partition for each at most
 _EXAMPLE = (
-    "(SELECT {place}, {columns} FROM logs AS l"
+    "(SELECT {place}, {columns} FROM {source} AS l"
     " WHERE l.time = %s AND l.template_id = %s AND {clauses} LIMIT 1)"
 )
 _USABLE = {
@@ -206,12 +207,24 @@ async def _find_examples(
     found: list[Pattern],
 ) -> None:
     """Look for all of them at once; each part of the statement reads one partition."""
+    first = min(one.seen.last for one in found)
+    end = max(one.seen.last for one in found) + MICROSECOND
+    pieces = await slices(connection, "logs", first, end)
     parts = Clauses()
     for place, one in enumerate(found):
+        moment = one.seen.last
+        piece = next((p for p in pieces if p.lower <= moment < p.upper), None)
+        if piece is None:  # dropped meanwhile
+            continue
+        source = stored(piece.cut(moment, moment + MICROSECOND))
         gone = other is not None and one.now is None
         clauses = row_clauses(other.filters if gone and other else filters)
-        part = _EXAMPLE.format(place=place, columns=COLUMNS, clauses=clauses)
-        parts.add(part, one.seen.last, one.id, *clauses.values)
+        part = _EXAMPLE.format(
+            place=place, columns=COLUMNS, source=source, clauses=clauses
+        )
+        parts.add(part, *source.values, moment, one.id, *clauses.values)
+    if not parts.texts:
+        return
     rows = await fetch(connection, " UNION ALL ".join(parts.texts), parts.values)
     for place, *row in rows:
         found[place].example = Line.of(tuple(row))

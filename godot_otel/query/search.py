@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from godot_otel import store
 from godot_otel.query.clauses import Clauses, chunk_clauses, matches, text_clauses
 from godot_otel.query.cursor import Position
 from godot_otel.query.filters import Text
 from godot_otel.query.line import COLUMNS, Line
+from godot_otel.query.packs import Chunk, stored
 from godot_otel.query.reader import fetch
 from godot_otel.query.slices import MICROSECOND, Slice
 
@@ -25,16 +25,6 @@ _FIRST, MANY, MANY_UNSEEN = 1, 16, 4
 # Slices searched by one statement, which locks a partition of each: more as long as
 # all of them take but a moment.
 _MOST_SLICES, _MOMENT = 12, 0.03  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Up to 1,024 rows that share a word filter."""
-
-    time_first: datetime
-    time_last: datetime
-    seq_first: int
-    seq_last: int
 
 
 async def search(
@@ -153,8 +143,12 @@ async def _read(
             rows = bounds(piece)
             rows.extend(inside(own))
             rows.extend(look)
+            source = stored(piece, chunks=own)
             parts.add(
-                " ".join(["SELECT", COLUMNS, "FROM logs AS l WHERE", str(rows)]),
+                " ".join(
+                    ["SELECT", COLUMNS, "FROM", str(source), "AS l WHERE", str(rows)]
+                ),
+                *source.values,
                 *rows.values,
             )
     statement = " UNION ALL ".join(parts.texts)

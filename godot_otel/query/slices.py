@@ -29,6 +29,8 @@ class Slice:
     ceiling: datetime
     lower: datetime
     upper: datetime
+    packed: bool = False
+    """Whether lines may have been packed when this was asked; they may be by now."""
 
     def cut(self, lower: datetime | None, upper: datetime | None) -> Slice:
         """Narrow the slice; it is empty when its bounds cross."""
@@ -48,12 +50,13 @@ async def slices(
     """The partitions of *parent* within a window, oldest first."""
     rows = await fetch(
         connection,
-        "SELECT lower, upper FROM partitions WHERE parent = %s AND dropped_at IS NULL"
+        "SELECT lower, upper, packed_at IS NOT NULL FROM partitions"
+        " WHERE parent = %s AND dropped_at IS NULL"
         " AND upper > coalesce(%s::timestamptz, '-infinity')"
         " AND lower < coalesce(%s::timestamptz, 'infinity') ORDER BY lower",
         [parent, since, until],
     )
-    whole = (Slice(lower, upper, lower, upper) for lower, upper in rows)
+    whole = (Slice(lower, upper, lower, upper, packed) for lower, upper, packed in rows)
     return [piece.cut(since, until) for piece in whole]
 
 

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from godot_otel.query.clauses import Clauses, matches, row_clauses, text_clauses
 from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
+from godot_otel.query.packs import Chunk, spanning, stored
 from godot_otel.query.reader import Reader, fetch
-from godot_otel.query.search import Chunk, inside
+from godot_otel.query.search import inside
 
 _CHUNKS = 64
 
 # Every row belongs to a chunk, and chunks have an index on seq in each partition.
 _NEXT_CHUNKS = """
-SELECT time_first, time_last, seq_first, seq_last FROM word_filters
+SELECT time_first, time_last, seq_first, seq_last, (
+    SELECT max(lower) FROM partitions WHERE parent = 'logs' AND lower <= time_first)
+FROM word_filters
 WHERE seq_last > %s AND seq_first < (
     SELECT (xid_base + pg_snapshot_xmin(pg_current_snapshot())::text::bigint) << 20
     FROM settings)
@@ -51,18 +54,22 @@ async def logs_after(
     filters = filters or Filters()
     async with reader.connection() as connection:
         rows = await fetch(connection, _NEXT_CHUNKS, [seq, _CHUNKS])
-        chunks, reached = _enough([Chunk(*row) for row in rows], seq, limit)
+        chunks, reached = _enough([Chunk(*row[:4]) for row in rows], seq, limit)
         if not chunks:
             return Tail([], seq)
+        floors = (row[4] for row in rows[: len(chunks)])
+        source = stored(spanning(chunks, min(floors)), chunks=chunks)
         clauses = _clauses(filters)
         clauses.add("l.seq > %s", seq)
         clauses.extend(inside(chunks))
         clauses.extend(text_clauses(filters.text))
         found = await fetch(
             connection,
-            "SELECT {columns} FROM logs AS l WHERE {clauses} ORDER BY l.seq LIMIT %s",
-            [*clauses.values, limit],
+            "SELECT {columns} FROM {source} AS l WHERE {clauses}"
+            " ORDER BY l.seq LIMIT %s",
+            [*source.values, *clauses.values, limit],
             columns=COLUMNS,
+            source=source,
             clauses=clauses,
         )
     lines = [Line.of(row) for row in found]

@@ -15,6 +15,7 @@ from godot_otel.query.lending import Ask
 from godot_otel.query.line import COLUMNS, Line, rfc3339
 from godot_otel.query.linked import Linked, linked
 from godot_otel.query.logs import MAX_LIMIT, Page, question, read_page
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import Reader, fetch
 from godot_otel.query.root import Root
 from godot_otel.query.slices import Slice, index_slices, whole_trace_id
@@ -246,14 +247,16 @@ async def first_errors(
     """The first error of each trace, by its id in hex."""
     found: dict[str, Line] = {}
     for piece, having in await index_slices(connection, "logs", ids, failed=True):
+        source = stored(piece, traces=having)
         lines = await fetch(
             connection,
-            "SELECT DISTINCT ON (l.trace_id) {columns} FROM logs AS l"
+            "SELECT DISTINCT ON (l.trace_id) {columns} FROM {source} AS l"
             " WHERE l.time >= %s AND l.time < %s AND l.trace_id = ANY(%s)"
             " AND l.severity >= %s"
             " ORDER BY l.trace_id, l.time, l.time_nanos, l.seq",
-            [piece.lower, piece.upper, having, _ERROR],
+            [*source.values, piece.lower, piece.upper, having, _ERROR],
             columns=COLUMNS,
+            source=source,
         )
         for line in map(Line.of, lines):
             if line.trace_id:

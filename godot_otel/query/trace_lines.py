@@ -11,6 +11,7 @@ from godot_otel import store
 from godot_otel.query.clauses import Clauses, holds
 from godot_otel.query.counts import Counted, count
 from godot_otel.query.filters import Filters
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import fetch
 from godot_otel.query.searched import LINES, SPANS, Searched
 from godot_otel.query.slices import MICROSECOND, index_slices
@@ -114,13 +115,14 @@ class RowSearch:
             asked.add("l.time < %s", self.until)
         for whole, _ in await index_slices(connection, rows.table, ids):
             piece = whole.cut(since, None)
+            source = stored(piece, table=rows.table, traces=ids)
             found = await fetch(
                 connection,
-                "SELECT l.trace_id, l.time, {columns} FROM {table} AS l"
+                "SELECT l.trace_id, l.time, {columns} FROM {source} AS l"
                 " WHERE l.time >= %s AND l.time < %s AND {asked}",
-                [piece.lower, piece.upper, *asked.values],
+                [*source.values, piece.lower, piece.upper, *asked.values],
                 columns=rows.columns,
-                table=rows.table,
+                source=source,
                 asked=asked,
             )
             matching += (

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from godot_otel import store
 from godot_otel.query.clauses import Clauses, check_patterns, filter_words, row_clauses
@@ -13,6 +14,7 @@ from godot_otel.query.cursor import Position
 from godot_otel.query.filters import Filters
 from godot_otel.query.line import COLUMNS, Line
 from godot_otel.query.pace import Pace
+from godot_otel.query.packs import stored
 from godot_otel.query.reader import fetch
 from godot_otel.query.search import search
 from godot_otel.query.slices import (
@@ -35,6 +37,7 @@ class Walk:
     clauses: Clauses
     words: list[str]
     newest: bool
+    trace_id: UUID | None = None
 
     async def read(
         self, connection: store.Connection, position: Position | None, size: int
@@ -98,14 +101,15 @@ class Walk:
                 yield step
             return
 
-        # Conditions may be met by few rows: then a slice is scanned bit by bit, so
-        # that the time that a search may take is kept within an hour of many rows.
+        # Conditions may be met by few rows, and packs are not read in order: then a
+        # slice is scanned bit by bit, so that the time that a search may take is kept
+        # within an hour of many rows.
         def scan(bit: Slice) -> Awaitable[list[Line]]:
             return self._scan(connection, bit, position, size)
 
         pace = Pace()
         for piece in pieces:
-            if self.clauses.texts and self.filters.trace is None:
+            if self.trace_id is None and (self.clauses.texts or piece.packed):
                 bits = pace.read(connection, piece, scan, newest=self.newest)
                 async for lines, edge in bits:
                     yield lines or [], Position(edge)
@@ -126,19 +130,23 @@ class Walk:
         position: Position | None,
         size: int,
     ) -> list[Line]:
+        traces = None if self.trace_id is None else [self.trace_id]
+        source = stored(piece, traces=traces)
         clauses = self._bounds(piece, position)
         # The order's expression is no indexed column: of a trace's few lines none is
         # looked for along the time index.
-        column = "l.time" if self.filters.trace is None else "l.time + '0'::interval"
+        column = "l.time" if traces is None else "l.time + '0'::interval"
         direction = "DESC" if self.newest else "ASC"
         statement = " ".join(
             [
-                "SELECT", COLUMNS, "FROM logs AS l WHERE", str(clauses), "ORDER BY",
+                "SELECT", COLUMNS, "FROM", str(source), "AS l",
+                "WHERE", str(clauses), "ORDER BY",
                 f"{column} {direction}, l.time_nanos {direction}, l.seq {direction}",
                 "LIMIT %s",
             ]
         )  # fmt: skip # the statement as it reads
-        rows = await fetch(connection, statement, [*clauses.values, size])
+        values = [*source.values, *clauses.values, size]
+        rows = await fetch(connection, statement, values)
         return [Line.of(row) for row in rows]
 
 
@@ -188,4 +196,4 @@ async def prepare(
         pieces = await trace_slices(connection, trace_id)
     cut = [piece.cut(since, until) for piece in pieces]
     cut = [piece for piece in cut if piece.lower < piece.upper]
-    return Walk(filters, cut, clauses, found, newest)
+    return Walk(filters, cut, clauses, found, newest, trace_id)

@@ -8,7 +8,7 @@ WITH gone AS (
     SELECT
         trace_id, service, time AS first, time AS last,
         1 AS lines, (severity >= 17)::int AS errors, 0 AS spans, 0 AS span_errors
-    FROM logs
+    FROM {lines} AS l
     WHERE time >= %s AND time < %s AND trace_id = ANY(%s) AND {clauses}
     UNION ALL
     SELECT

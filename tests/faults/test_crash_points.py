@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 import redis
-from fix_lines import Lines, Row
+from fix_lines import Lines, Row, wherever
 from fix_oracle import RIGHT, poisonous
-from fix_partitions import tables
+from fix_partitions import run, tables
 from fix_pipeline import NOWHERE, Pipeline, ended, killed_itself
 from fix_processes import wait_until
 
@@ -44,7 +44,7 @@ def pipeline(valkey, postgres, template, tmp_path_factory) -> Iterator[Pipeline]
 
 
 def test_every_point_is_here():
-    alone = {"spool_sent_not_unlinked", "detached_not_dropped"}
+    alone = {"spool_sent_not_unlinked", "detached_not_dropped", "packed_in_part"}
     assert {*APPLICATION, *SPOOLING, *COLLECTOR} | alone == {*fault.POINTS}
 
 
@@ -102,6 +102,28 @@ def test_a_collector_dies_while_it_copies_spans(pipeline, copies, times):
         killed_itself(pipeline.collector(GODOT_FAULT=f"mid_copy:{copies}"))
     pipeline.finish()
     assert pipeline.oracle.verdict(pipeline.dsn) == RIGHT
+
+
+@TIMES
+def test_a_collector_dies_while_it_packs(times, redis_url, store_dsn, tmp_path):
+    when = datetime.now(UTC) - timedelta(days=2)
+    start = when.replace(minute=0, second=0, microsecond=0)
+    rows = [
+        Row(f"{n} of 13000", start + timedelta(seconds=n / 5)) for n in range(13_000)
+    ]
+    Lines(store_dsn).add(*rows)
+    made = Pipeline(tmp_path, redis_url, store_dsn)
+    rest = "SELECT count(*) FROM logs"
+    every = f"SELECT count(*), count(DISTINCT body) FROM {wherever('body')}"
+    for turn in range(times):
+        killed_itself(made.collector(GODOT_FAULT="packed_in_part:1"))
+        assert run(store_dsn, rest)[0][0] <= 13_000 - (turn + 1) * 2048
+        assert run(store_dsn, every) == [(13_000, 13_000)]
+    collector = made.collector()
+    wait_until(lambda: run(store_dsn, rest) == [(0,)], "all lines to be packed")
+    collector.terminate()
+    ended(collector, 0)
+    assert run(store_dsn, every) == [(13_000, 13_000)]
 
 
 @TIMES

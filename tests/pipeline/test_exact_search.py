@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fix_lines import pack
 from fix_otlp import entry
 from fix_processes import CollectorProcess, count, wait_until
 from hypothesis import HealthCheck, given, settings
@@ -140,6 +141,11 @@ def test_searches_find_what_a_scan_finds_while_two_collectors_store(
 
         same()
         assert hits > 100
+        pack(store_dsn)
+        assert count(store_dsn) == 0
+        hits = 0
+        same()
+        assert hits > 100, "the same of lines in packs"
         assert seen_growing, "nothing came in while it was asked"
     finally:
         thread.join()

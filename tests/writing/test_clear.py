@@ -11,7 +11,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from fix_held import bodies, check_sums, hour, rows
-from fix_lines import HOUR, Lines, Row
+from fix_lines import HOUR, Lines, Row, pack
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -66,9 +66,10 @@ async def counted(dsn: str, choice: Choice) -> clear.Counts:
         return await clear.count(connection, choice)
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["rows", "packs"])
 @pytest.mark.parametrize("slice_rows", [2, 20_000])
 async def test_every_other_row_and_every_sum_stay_exact(
-    lines, store_dsn, monkeypatch, slice_rows
+    lines, store_dsn, monkeypatch, slice_rows, packed
 ):
     monkeypatch.setattr(clear.tables, "SLICE_ROWS", slice_rows)
     dice = random.Random(slice_rows)
@@ -87,6 +88,8 @@ async def test_every_other_row_and_every_sum_stay_exact(
         left = [row for row in left if not meant(row, choice)]
         before = await counted(store_dsn, choice)
         assert before.lines == len(goes), choice
+        if packed:
+            pack(store_dsn)
         done = await cleared(store_dsn, choice)
         assert done.finished
         assert done.counts == before, choice
@@ -203,7 +206,7 @@ async def test_whole_partitions_go_as_by_retention_and_are_seen_no_more(
     assert set(bodies(store_dsn)) == {"new"}
     check_sums(store_dsn)
     noted = "SELECT count(*) FROM partitions WHERE dropped_at IS NOT NULL"
-    assert rows(store_dsn, noted) == [(6,)], "two hours of three tables"
+    assert rows(store_dsn, noted) == [(8,)], "two hours of four tables"
     async with query.Reader(store_dsn) as reader:
         page = await query.logs(reader, query.parse(since="-9h"))
         assert [one.body for one in page.lines] == ["new"]

@@ -1,0 +1,96 @@
+"""Packs the lines of closed partitions, a day after their time is over.
+
+A line is too short for Postgres to compress; many of them in one row it does, so that
+most of what is kept takes less than half the space. For a day all stay as they came.
+Lines that come later still are rows beside the packs, until there are many.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql as compose
+
+from godot_otel import fault, sql, store
+from godot_otel_collector.pace import breathe
+
+_AT_ONCE = 4096  # lines; pack_next.sql reads one more
+_SECONDS = 40.0  # of a round; the next goes on
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Packs:
+    """Moves lines from ``logs`` into ``log_packs``, some at a time."""
+
+    action = "packing"
+    interval = 0.0
+
+    async def run(self, connection: store.Connection) -> None:
+        """Pack for a while what is due, the newest first."""
+        # A newer release's column would be lost: its own collectors pack.
+        if max(await store.applied(connection)) != sql.migrations()[-1].number:
+            return
+        await connection.execute("SET vacuum_cost_delay = '2ms'")
+        ends = time.monotonic() + _SECONDS
+        cursor = await connection.execute(cast(Any, sql.query("packable")))
+        for name, packs, lower, upper in await cursor.fetchall():
+            await _run(connection, "pack_begin", [name])
+            if not await _pack(connection, lower, upper, ends):
+                return
+            for table in (name, packs):
+                vacuum = compose.SQL("VACUUM (FREEZE, ANALYZE) {}")
+                async with breathe():
+                    await connection.execute(vacuum.format(compose.Identifier(table)))
+            await _shrink(connection, name)
+            await connection.execute(
+                "UPDATE partitions SET packed_at = now() WHERE name = %s", [name]
+            )
+
+
+async def _pack(
+    connection: store.Connection, lower: datetime, upper: datetime, ends: float
+) -> bool:
+    """Pack the rows of a partition; say whether all are."""
+    while time.monotonic() < ends:
+        cursor = await _run(connection, "pack_next", [lower, upper])
+        found, first, last = cast(Any, await cursor.fetchone())
+        if not found:
+            return True
+        until = upper
+        if found > _AT_ONCE:
+            until = max(last, first + _MICROSECOND)  # so many in one microsecond
+        async with breathe():
+            await _run(connection, "pack_lines", {"since": first, "until": until})
+        fault.point("packed_in_part")
+        lower = until
+    return False
+
+
+async def _run(
+    connection: store.Connection, name: str, values: list[Any] | dict[str, Any]
+) -> psycopg.AsyncCursor[Any]:
+    # Never prepared: a generic plan would lock every partition before it pruned them.
+    return await connection.execute(cast(Any, sql.query(name)), values, prepare=False)
+
+
+async def _shrink(connection: store.Connection, name: str) -> None:
+    """Give back what the indexes of a partition take of which no row is left.
+
+    Nobody can see a row of it any more where VACUUM has left no page.
+    """
+    table = compose.Identifier(name)
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '0.5s'")
+            lock = compose.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
+            await connection.execute(lock.format(table))
+            cursor = await connection.execute(
+                "SELECT pg_relation_size(to_regclass(quote_ident(%s)))", [name]
+            )
+            if await cursor.fetchone() == (0,):
+                await connection.execute(compose.SQL("TRUNCATE {}").format(table))
+    except psycopg.errors.LockNotAvailable:
+        pass  # a long query reads it: in an hour again

@@ -1,0 +1,120 @@
+-- Packs: lines that have been over for a day, many to a row, in less than half the space.
+--
+-- Postgres compresses a value only in rows of more than 2 kB, and a line is shorter. A
+-- pack has an array for each column of logs, and these it compresses.
+--
+-- Only additions; but a program that knows no packs does not see the lines in them. So
+-- whoever packs first raises settings.oldest_reader (sql/queries/pack_begin.sql).
+CREATE TABLE log_packs (
+    time_first timestamptz NOT NULL,
+    time_last timestamptz NOT NULL,
+    seq_first bigint NOT NULL,
+    seq_last bigint NOT NULL,
+    lines integer NOT NULL, -- the length of each array; all are in the order of time
+    time timestamptz[] NOT NULL,
+    ingested_at timestamptz[] NOT NULL,
+    seq bigint[] NOT NULL,
+    template_id bigint[] NOT NULL,
+    resource_id bigint[] NOT NULL,
+    scope_id bigint[] NOT NULL,
+    observed_time timestamptz[] NOT NULL,
+    trace_id uuid[] NOT NULL,
+    dropped_attributes integer[] NOT NULL,
+    time_nanos smallint[] NOT NULL,
+    observed_nanos smallint[] NOT NULL,
+    home smallint[] NOT NULL,
+    severity smallint[] NOT NULL,
+    trace_flags smallint[] NOT NULL,
+    span_id bytea[] NOT NULL,
+    environment text[] NOT NULL,
+    service text[] NOT NULL,
+    logger text[] NOT NULL,
+    severity_text text[] NOT NULL,
+    event_name text[] NOT NULL,
+    body text[] NOT NULL,
+    body_data jsonb[] NOT NULL,
+    attributes jsonb[] NOT NULL
+) PARTITION BY RANGE (time_first);
+
+CREATE INDEX log_packs_time ON log_packs (time_last, time_first);
+
+-- When the lines of a partition of logs were last packed; null: never, so that there are
+-- none in packs. -infinity: it was begun.
+ALTER TABLE partitions ADD COLUMN packed_at timestamptz;
+
+-- As before, with the lines in packs: asked for these, it unpacks them all.
+CREATE OR REPLACE VIEW log_lines AS
+SELECT
+    l.time,
+    l.environment,
+    l.service,
+    r.version,
+    severity_name(l.severity) AS level,
+    coalesce(l.severity_text, severity_name(l.severity)) AS severity_text,
+    l.logger,
+    l.body,
+    replace(l.trace_id::text, '-', '') AS trace_id,
+    encode(l.span_id, 'hex') AS span_id,
+    l.event_name,
+    l.attributes,
+    r.attributes AS resource,
+    t.template,
+    l.seq,
+    l.ingested_at
+FROM (
+    SELECT
+        time, ingested_at, seq, template_id, resource_id, trace_id, severity, span_id,
+        environment, service, logger, severity_text, event_name, body, attributes
+    FROM logs
+    UNION ALL
+    SELECT
+        unnest(p.time), unnest(p.ingested_at), unnest(p.seq), unnest(p.template_id),
+        unnest(p.resource_id), unnest(p.trace_id), unnest(p.severity), unnest(p.span_id),
+        unnest(p.environment), unnest(p.service), unnest(p.logger),
+        unnest(p.severity_text), unnest(p.event_name), unnest(p.body), unnest(p.attributes)
+    FROM log_packs AS p
+) AS l
+LEFT JOIN resources AS r ON r.id = l.resource_id
+LEFT JOIN templates AS t ON t.id = l.template_id;
+
+-- The same of a window, which unpacks only what may be in it.
+CREATE FUNCTION log_lines(since timestamptz, until timestamptz DEFAULT 'infinity')
+RETURNS SETOF log_lines
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT
+        l.time,
+        l.environment,
+        l.service,
+        r.version,
+        severity_name(l.severity) AS level,
+        coalesce(l.severity_text, severity_name(l.severity)) AS severity_text,
+        l.logger,
+        l.body,
+        replace(l.trace_id::text, '-', '') AS trace_id,
+        encode(l.span_id, 'hex') AS span_id,
+        l.event_name,
+        l.attributes,
+        r.attributes AS resource,
+        t.template,
+        l.seq,
+        l.ingested_at
+    FROM (
+        SELECT
+            time, ingested_at, seq, template_id, resource_id, trace_id, severity, span_id,
+            environment, service, logger, severity_text, event_name, body, attributes
+        FROM logs
+        UNION ALL
+        SELECT
+            unnest(p.time), unnest(p.ingested_at), unnest(p.seq), unnest(p.template_id),
+            unnest(p.resource_id), unnest(p.trace_id), unnest(p.severity), unnest(p.span_id),
+            unnest(p.environment), unnest(p.service), unnest(p.logger),
+            unnest(p.severity_text), unnest(p.event_name), unnest(p.body), unnest(p.attributes)
+        FROM log_packs AS p
+        WHERE p.time_first >= since - interval '24 hours' -- no partition is longer
+            AND p.time_first < until AND p.time_last >= since
+    ) AS l
+    LEFT JOIN resources AS r ON r.id = l.resource_id
+    LEFT JOIN templates AS t ON t.id = l.template_id
+    WHERE l.time >= since AND l.time < until;
+$$;
