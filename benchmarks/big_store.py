@@ -22,6 +22,8 @@ from godot_otel import queue, sql, store
 from godot_otel_collector import pace
 from godot_otel_collector.closing import Closing
 from godot_otel_collector.hours import HOURS_A_ROUND, Hours
+from godot_otel_collector.maintenance import Task
+from godot_otel_collector.packs import Packs
 from godot_otel_collector.partitions import Partitions
 from godot_otel_collector.preparation import Preparation
 from godot_otel_collector.writer import Writer
@@ -32,13 +34,16 @@ GROUP = 39  # batches a transaction: as many rows as a busy collector writes
 PROCESSES = 2
 
 
-def build(dsn: str, *, rows: int, hours: int, closed: bool = True) -> float:
+def build(
+    dsn: str, *, rows: int, hours: int, hours_ago: int = 0, closed: bool = True
+) -> float:
     """Fill a migrated, empty store; return how many seconds that took.
 
-    Its partitions are *closed*, or are left for a collector to close.
+    The last of its *hours* ends *hours_ago*. Its partitions are *closed*, and packed
+    where they are old enough, or are left for a collector to do so.
     """
     began = time.monotonic()
-    now = time.time_ns()
+    now = time.time_ns() - hours_ago * HOUR_NS
     asyncio.run(_partitions(dsn, now, hours))
     done = multiprocessing.Value("q", 0)
     parts = [
@@ -56,7 +61,10 @@ def build(dsn: str, *, rows: int, hours: int, closed: bool = True) -> float:
     for part in parts:
         part.join()
         assert part.exitcode == 0
-    asyncio.run(_maintain(dsn, hours, closed=closed))
+    if closed:
+        asyncio.run(close(dsn))
+        asyncio.run(pack(dsn))
+    asyncio.run(_count(dsn, hours))
     return time.monotonic() - began
 
 
@@ -107,16 +115,30 @@ def _deliveries(
             yield stream_id, dict(zip(fields[::2], fields[1::2], strict=True))
 
 
-async def _maintain(dsn: str, hours: int, *, closed: bool) -> None:
-    """Close what is over, if asked to, count it and vacuum, as maintenance does.
+async def close(dsn: str) -> None:
+    """Close what is over, as maintenance does."""
+    await _until_none(dsn, "closable", Closing())
+
+
+async def pack(dsn: str) -> None:
+    """Pack what is closed and was over a day ago, as maintenance does."""
+    await _until_none(dsn, "packable", Packs())
+
+
+async def _until_none(dsn: str, due: str, task: Task) -> None:
+    pace.LONGEST_PAUSE = 0.0  # there is nobody yet who would be held up
+    async with await store.connect(dsn) as connection:
+        while await (await connection.execute(sql.query(due).encode())).fetchone():
+            await task.run(connection)
+
+
+async def _count(dsn: str, hours: int) -> None:
+    """Count what is there by hour and vacuum, as maintenance does.
 
     And write out what the fill has changed, which would go on for minutes by itself.
     """
-    pace.LONGEST_PAUSE = 0.0  # there is nobody yet who would be held up
+    pace.LONGEST_PAUSE = 0.0
     async with await store.connect(dsn) as connection:
-        due = sql.query("closable").encode()
-        while closed and await (await connection.execute(due)).fetchone():
-            await Closing().run(connection)
         await connection.execute("VACUUM (ANALYZE)")
         for _ in range(0, hours, HOURS_A_ROUND):
             await Hours().run(connection)
