@@ -31,6 +31,7 @@ class Table:
     parent: str | None = None
     bounds: str | None = None
     rows: int = 0
+    """Of packs, the lines in them."""
 
     @property
     def member(self) -> str:

@@ -73,7 +73,7 @@ async def _copy(
     part: str,
     step: Callable[[str], None],
 ) -> int:
-    """Copy one table; return how many rows it has."""
+    """Copy one table; return how many rows it has, of packs how many lines."""
     columns = compose.SQL(", ").join(map(compose.Identifier, table.columns))
     statement = compose.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(
         compose.Identifier(table.name), columns
@@ -90,7 +90,12 @@ async def _copy(
                         step(f"{part}, {written_bytes / 1e6:,.0f} MB of {table.name}")
             file.write(buffer)
         step(part)
-        return cursor.rowcount
+        rows = cursor.rowcount
+    if table.parent != "log_packs":
+        return rows
+    lines = compose.SQL("SELECT coalesce(sum(lines), 0)::bigint FROM {}")
+    found = await connection.execute(lines.format(compose.Identifier(table.name)))
+    return int((await found.fetchone() or (0,))[0])
 
 
 async def _rows(connection: store.Connection, name: str) -> list[tuple[Any, ...]]:

@@ -85,7 +85,10 @@ async def _make_schema(dsn: str, manifest: Manifest, newest: int) -> None:
 
 
 async def _refuse_rows(connection: store.Connection) -> None:
-    for table in ("batches", "logs", "dead_letters"):
+    for table in ("batches", "logs", "log_packs", "dead_letters"):
+        known = await connection.execute("SELECT to_regclass(%s)", [table])
+        if await known.fetchone() == (None,):  # the schema of before has no packs
+            continue
         statement = compose.SQL("SELECT EXISTS (SELECT FROM {}) AS found")
         named = statement.format(compose.Identifier(table))
         if (await (await connection.execute(named)).fetchone() or (False,))[0]:

@@ -70,7 +70,7 @@ def _store(data_dir: Path | None, *, restore: bool) -> Iterator[str]:
 
 
 def _held(manifest: Manifest) -> str:
-    lines, letters = manifest.rows("logs"), manifest.rows("dead_letters")
+    lines, letters = manifest.rows("logs", "log_packs"), manifest.rows("dead_letters")
     spans = manifest.rows("spans")
     lines_and = f"{lines:,} lines" + (f" and {spans:,} spans" if spans else "")
     said = f"{lines_and} in {manifest.rows('batches'):,} batches"

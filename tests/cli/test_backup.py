@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from fix_debian import PROGRAMS, DebianPostgres
-from fix_lines import Lines, Row
+from fix_lines import Lines, Row, pack
 from fix_otlp import entry
 from fix_otlp_spans import entry as spans
 from fix_otlp_spans import span
@@ -171,7 +171,11 @@ def test_a_restored_store_is_laid_out_like_the_first_and_found_by_search(
             *(Row(f"order {number}.{n} paid", moment) for n in range(20)),
             Row(f"order {number}", moment, attributes={"plan": f"p{number}"}),
         )
-    assert backup(store_dsn, tmp_path / "b")[0] == 0
+    pack(store_dsn)
+    lines.add(Row("order 9, in a row of its own", datetime.now(UTC)))
+    status, out, _ = backup(store_dsn, tmp_path / "b")
+    assert status == 0
+    assert "64 lines" in out
     assert backup(empty_dsn, "--restore", tmp_path / "b")[0] == 0
     assert everything(empty_dsn) == everything(store_dsn)
     assert layout(empty_dsn) == layout(store_dsn)
@@ -193,6 +197,7 @@ def test_a_file_made_on_one_major_version_of_postgres_is_restored_on_another(
     other.start()
     try:
         Lines(store_dsn).add(*(Row(f"line {n}", trace_id="4" * 32) for n in range(50)))
+        pack(store_dsn)
         rows(other.dsn(), "CREATE DATABASE older")
         rows(postgres.dsn("postgres"), "CREATE DATABASE newer")
         assert backup(store_dsn, tmp_path / "b")[0] == 0

@@ -15,6 +15,8 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 TRACE = "21e8dc3b5fdbbab519b083a46e34aab3"  # the page's
 GRAFANA = [  # what Grafana makes of its macros
     (r"\$__timeFilter\((\w+)\)", r"\1 BETWEEN now() - interval '1 hour' AND now()"),
+    (r"\$__timeFrom\(\)", "now() - interval '1 hour'"),
+    (r"\$__timeTo\(\)", "now()"),
     (
         r"\$__timeGroupAlias\((\w+), *'1m'\)",
         r"date_bin('1 minute', \1, 'epoch') AS time",
@@ -42,7 +44,7 @@ async def filled(store_dsn) -> str:
 
 
 def test_the_page_has_its_queries():
-    assert len(QUERIES) == 10
+    assert len(QUERIES) == 11
 
 
 @pytest.mark.parametrize("number", range(len(QUERIES)))
