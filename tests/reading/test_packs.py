@@ -18,15 +18,15 @@ from godot_otel.cli import main
 TRACES = [uuid.UUID(int=n << 100 | n).hex for n in range(1, 41)]
 LINES = 3000
 QUESTIONS = [
-    "query --limit 1000",
+    "query --since 9h --limit 1000",
     "query --since 7h --until 3h --limit 700",
-    "query --search timeout --limit 500",
-    "query --search '\"order 78 failed\"'",
-    "query --where body~fail.d --limit 300",
-    "query --where plan=p3 --level ERROR",
-    "query --where plan!=p3 --where n>900 --limit 200",
-    "query --where 'region exists' --logger shop.* --service payments",
-    "query --search timeout --where plan=p1 --version 2.0",
+    "query --since 9h --search timeout --limit 500",
+    "query --since 9h --search '\"order 78 failed\"'",
+    "query --since 9h --where body~fail.d --limit 300",
+    "query --since 9h --where plan=p3 --level ERROR",
+    "query --since 9h --where plan!=p3 --where n>900 --limit 200",
+    "query --since 9h --where 'region exists' --logger shop.* --service payments",
+    "query --since 9h --search timeout --where plan=p1 --version 2.0",
     f"query --trace-id {TRACES[3]}",
     f"query --trace-id {TRACES[4]} --search order",
     f"trace {TRACES[5]}",
