@@ -98,13 +98,12 @@ def settled(text: str) -> str:
     return re.sub(r'"(next_cursor)": ?"[^"]*"', r'"\1"', text)
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_is_answered_alike(filled, store_dsn, ask, question):
-    before = ask(question)
-    assert len(before) > 200, "it says something"
+def test_questions_are_answered_alike(filled, store_dsn, ask):
+    before = {question: ask(question) for question in QUESTIONS}
+    assert not [question for question, said in before.items() if len(said) < 200]
     pack(store_dsn)
     assert count(store_dsn) == 0
-    assert ask(question) == before
+    assert {question: ask(question) for question in QUESTIONS} == before
 
 
 async def test_pages_tail_and_neighbours_are_alike(filled, store_dsn, reader):
