@@ -37,6 +37,9 @@ CREATE TABLE log_packs (
 ) PARTITION BY RANGE (time_first);
 
 CREATE INDEX log_packs_time ON log_packs (time_last, time_first);
+-- A trace may go on for longer than a pack. Nobody waits for who packs, so each pack is
+-- entered at once.
+CREATE INDEX log_packs_trace_id ON log_packs USING gin (trace_id) WITH (fastupdate = off);
 
 -- When the lines of a partition of logs were last packed; null: never, so that there are
 -- none in packs. -infinity: it was begun.
