@@ -33,6 +33,7 @@ _ROUND_SECONDS = 60.0
 _STANDBY_SECONDS = 2.0
 _AWAY_SECONDS = 5.0
 _IN_USE_SECONDS = 2.0
+_MORE_SECONDS = 2.0  # where there is more to pack than fits into a round
 
 
 class Task(Protocol):
@@ -51,12 +52,13 @@ class Maintenance:
 
     def __init__(self, owner_dsn: str, *, source: queue.Queue) -> None:
         self._dsn = owner_dsn
+        self._packs = Packs()
         self._tasks: tuple[Task, ...] = (
             Retention(source),
             Closing(),
             Hours(),
             Forgetting(),
-            Packs(),
+            self._packs,
         )
         self._due: dict[str, float] = {}
         self._waiting = ""
@@ -101,7 +103,7 @@ class Maintenance:
         for task in self._tasks:
             if time.monotonic() < self._due.get(task.action, 0.0):
                 continue
-            if pause < _ROUND_SECONDS and isinstance(task, Packs):
+            if task is self._packs and pause < _ROUND_SECONDS:
                 continue  # it takes a while, and what waits is asked for soon
             try:
                 await task.run(connection)
@@ -116,7 +118,7 @@ class Maintenance:
                     raise
                 log.warning("%s failed, again in a minute: %s", task.action,
                             _said(error), extra={"action": task.action})  # fmt: skip
-        return pause
+        return min(pause, _MORE_SECONDS) if self._packs.more else pause
 
     async def _open(self) -> store.Connection:
         if self._connection is None or self._connection.closed:

@@ -28,29 +28,62 @@ class Packs:
     action = "packing"
     interval = 0.0
 
+    def __init__(self) -> None:
+        self.more = False
+        """Whether the last run left something that is due."""
+
     async def run(self, connection: store.Connection) -> None:
-        """Pack for a while what is due, the newest first."""
-        # A newer release's column would be lost: its own collectors pack.
+        """Pack for a while what is due: first what was begun, then the newest.
+
+        Raises:
+            psycopg.Error: of the first that could not be packed, after the others.
+        """
+        # A newer release's column would be lost: its own collectors pack. (And clear of
+        # an older release would lose it in packs: who adds one raises oldest_reader.)
         if max(await store.applied(connection)) != sql.migrations()[-1].number:
             return
         await connection.execute("SET vacuum_cost_delay = '2ms'")
         ends = time.monotonic() + _SECONDS
         cursor = await connection.execute(cast(Any, sql.query("packable")))
+        failed: psycopg.Error | None = None
+        self.more = False
         for name, packs, lower, upper in await cursor.fetchall():
-            await _run(connection, "pack_begin", [name])
-            if not await _pack(connection, lower, upper, ends):
-                return
-            for table in (name, packs):
-                vacuum = compose.SQL("VACUUM (FREEZE, ANALYZE) {}")
-                async with breathe():
-                    await connection.execute(vacuum.format(compose.Identifier(table)))
-            await _shrink(connection, name)
-            await connection.execute(
-                "UPDATE partitions SET packed_at = now() WHERE name = %s", [name]
-            )
+            try:
+                self.more = not await _pack(connection, name, packs, lower, upper, ends)
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise
+                failed = failed or error
+            if self.more:
+                break
+        if failed:
+            raise failed
 
 
 async def _pack(
+    connection: store.Connection,
+    name: str,
+    packs: str,
+    lower: datetime,
+    upper: datetime,
+    ends: float,
+) -> bool:
+    """Pack a partition; say whether all of it is."""
+    await _run(connection, "pack_begin", [name])
+    if not await _pack_lines(connection, lower, upper, ends):
+        return False
+    for table in (name, packs):
+        vacuum = compose.SQL("VACUUM (FREEZE, ANALYZE) {}")
+        async with breathe():
+            await connection.execute(vacuum.format(compose.Identifier(table)))
+    await _shrink(connection, name)
+    await connection.execute(
+        "UPDATE partitions SET packed_at = now() WHERE name = %s", [name]
+    )
+    return True
+
+
+async def _pack_lines(
     connection: store.Connection, lower: datetime, upper: datetime, ends: float
 ) -> bool:
     """Pack the rows of a partition; say whether all are."""

@@ -110,6 +110,8 @@ async def _lines(
             counts.add(service, severity_number, lines)
         progress(counts.lines)
         piece = piece.cut(edge, None)
+        if found and piece.packed:
+            await tables.vacuum_packs(connection, step)
         if found:  # leave the store to those who write and read
             await asyncio.sleep(min(time.monotonic() - began, 1.0))
     return True
@@ -157,6 +159,7 @@ async def _snapshot(
             psycopg.errors.SerializationFailure,
             psycopg.errors.DeadlockDetected,
             psycopg.errors.LockNotAvailable,
+            psycopg.errors.CheckViolation,  # its partition is being dropped
         ):
             await asyncio.sleep(0.05 * 2**attempt)
     raise RetryableError("others keep changing the same rows; clear again later")

@@ -6,7 +6,6 @@ Each of these runs in a transaction of its caller's, in one snapshot.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
 from uuid import UUID
 
 from psycopg import sql as compose
@@ -69,13 +68,14 @@ async def lines(
 ) -> list[tuple[str, int, int]]:
     """Delete the lines of a slice; return how many of which service and severity."""
     clauses = choice.clauses()
-    await _unpack(connection, clauses, piece)
     minute = piece.lower.replace(second=0, microsecond=0)
     found = await fetch(
         connection,
         sql.query("clear_lines"),
         [
             piece.lower, piece.upper, *clauses.values,
+            piece.floor, piece.upper, piece.lower,
+            *[piece.lower, piece.upper, *clauses.values] * 2,
             minute, piece.upper, piece.upper,
         ],
         clauses=clauses,
@@ -91,18 +91,17 @@ async def lines(
     return [(service, number, lines) for service, number, lines, _ in found]
 
 
-async def _unpack(connection: store.Connection, clauses: Clauses, piece: Slice) -> None:
-    """Make rows again of the packs in which a line is chosen."""
-    statement = sql.query("unpack_lines").format(clauses=clauses)
-    await connection.execute(
-        cast(Any, statement),
-        [
-            piece.floor, piece.upper, piece.lower,
-            piece.lower, piece.upper, *clauses.values,
-            piece.floor,
-        ],
-        prepare=False,
-    )  # fmt: skip # values in the statement's order
+async def vacuum_packs(connection: store.Connection, piece: Slice) -> None:
+    """Let what was packed anew take the place of what was before."""
+    found = await fetch(
+        connection,
+        "SELECT name FROM partitions WHERE parent = 'log_packs' AND lower = %s"
+        " AND dropped_at IS NULL",
+        [piece.floor],
+    )
+    for (name,) in found:
+        vacuum = compose.SQL("VACUUM {}").format(compose.Identifier(name))
+        await connection.execute(vacuum)
 
 
 async def _filters(connection: store.Connection, table: str, piece: Slice) -> None:

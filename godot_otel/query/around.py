@@ -62,11 +62,10 @@ async def around(
 
 async def _line(connection: store.Connection, seq: int) -> Line | None:
     """Find a line by the chunk that it is in: chunks have an index on seq."""
-    found = await fetch(connection, _CHUNK, [seq])
-    chunks = [Chunk(*row[:4]) for row in found]
+    chunks = [Chunk(*row) for row in await fetch(connection, _CHUNK, [seq])]
     if not chunks or chunks[0].seq_first > seq:
         return None
-    source = stored(spanning(chunks, found[0][4]), chunks=chunks)
+    source = stored(spanning(chunks), chunks=chunks)
     clauses = inside(chunks)
     rows = await fetch(
         connection,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from godot_otel.query.clauses import Clauses
 from godot_otel.query.slices import MICROSECOND, Slice
 
+_LONGEST = timedelta(days=1)  # of partitions
 _COLUMNS = (
     "time", "time_nanos", "seq", "severity", "environment", "service", "logger", "body",
     "trace_id", "span_id", "attributes", "resource_id", "trace_flags", "template_id",
@@ -23,6 +24,11 @@ _OTLP = (
     "scope_id", "observed_time", "observed_nanos", "severity_text", "event_name",
     "body_data", "dropped_attributes",
 )  # fmt: skip # what else was sent
+
+# Of few the index knows the packs; each of many would be looked up in it, but one pack
+# after the other is quickly compared with all of them.
+_FEW, _MOST_FEW = "p.trace_id && %s", 100
+_MANY = "EXISTS (SELECT FROM unnest(p.trace_id) AS one WHERE one = ANY(%s))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Chunk:
     time_last: datetime
     seq_first: int
     seq_last: int
+    floor: datetime | None = None
+    """Where its partition begins, for those who do not read slices."""
 
 
 def stored(
@@ -59,7 +67,7 @@ def stored(
         piece.floor, piece.upper, piece.lower,
     )  # fmt: skip # of the partition, of the slice
     if traces is not None:
-        packs.add("p.trace_id && %s", list(traces))
+        packs.add(_FEW if len(traces) <= _MOST_FEW else _MANY, list(traces))
     if chunks:
         packs.extend(_holding(chunks))
     names = _COLUMNS + _OTLP if whole else _COLUMNS
@@ -77,11 +85,15 @@ def stored(
     return source
 
 
-def spanning(chunks: Sequence[Chunk], floor: datetime) -> Slice:
-    """The time of chunks as one slice, of partitions that begin at *floor*."""
+def spanning(chunks: Sequence[Chunk]) -> Slice:
+    """The time of chunks of any partitions as one slice."""
     lower = min(chunk.time_first for chunk in chunks)
     upper = max(chunk.time_last for chunk in chunks) + MICROSECOND
-    return Slice(floor, upper, lower, upper)
+    return Slice(min(map(_floor, chunks)), upper, lower, upper)
+
+
+def _floor(chunk: Chunk) -> datetime:
+    return chunk.floor or chunk.time_first - _LONGEST
 
 
 def _holding(chunks: Sequence[Chunk]) -> Clauses:
@@ -89,10 +101,11 @@ def _holding(chunks: Sequence[Chunk]) -> Clauses:
     arms = Clauses()
     for chunk in chunks:
         arms.add(
-            "(p.time_first <= %s AND p.time_last >= %s"
+            "(p.time_first >= %s AND p.time_first <= %s AND p.time_last >= %s"
             " AND p.seq_first <= %s AND p.seq_last >= %s)",
-            chunk.time_last, chunk.time_first, chunk.seq_last, chunk.seq_first,
-        )  # fmt: skip # two pairs
+            _floor(chunk), chunk.time_last, chunk.time_first,
+            chunk.seq_last, chunk.seq_first,
+        )  # fmt: skip # by time, by seq
     either = Clauses()
     either.add(f"({' OR '.join(arms.texts)})", *arms.values)
     return either

@@ -54,11 +54,10 @@ async def logs_after(
     filters = filters or Filters()
     async with reader.connection() as connection:
         rows = await fetch(connection, _NEXT_CHUNKS, [seq, _CHUNKS])
-        chunks, reached = _enough([Chunk(*row[:4]) for row in rows], seq, limit)
+        chunks, reached = _enough([Chunk(*row) for row in rows], seq, limit)
         if not chunks:
             return Tail([], seq)
-        floors = (row[4] for row in rows[: len(chunks)])
-        source = stored(spanning(chunks, min(floors)), chunks=chunks)
+        source = stored(spanning(chunks), chunks=chunks)
         clauses = _clauses(filters)
         clauses.add("l.seq > %s", seq)
         clauses.extend(inside(chunks))

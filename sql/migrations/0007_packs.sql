@@ -84,7 +84,7 @@ LEFT JOIN templates AS t ON t.id = l.template_id;
 CREATE FUNCTION log_lines(since timestamptz, until timestamptz DEFAULT 'infinity')
 RETURNS SETOF log_lines
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
+BEGIN ATOMIC
     SELECT
         l.time,
         l.environment,
@@ -120,4 +120,4 @@ AS $$
     LEFT JOIN resources AS r ON r.id = l.resource_id
     LEFT JOIN templates AS t ON t.id = l.template_id
     WHERE l.time >= since AND l.time < until;
-$$;
+END;

@@ -8,8 +8,10 @@ WITH gone AS (
     SELECT
         *,
         row_number() OVER ordered AS place,
-        sum(octet_length(body) + coalesce(pg_column_size(attributes), 0))
-            OVER ordered AS bytes
+        sum(
+            octet_length(body) + coalesce(pg_column_size(attributes), 0)
+            + coalesce(pg_column_size(body_data), 0)
+        ) OVER ordered AS bytes
     FROM gone
     WINDOW ordered AS (ORDER BY time, time_nanos, seq)
 )

@@ -1,6 +1,6 @@
 -- Times of logs that were over a day ago, are closed and have rows that are worth packing,
--- the newest first: the oldest go soon. What was unpacked, or came late, waits an hour;
--- what was begun is finished.
+-- the newest first: the oldest go soon. What was begun is finished before others; what came
+-- late waits an hour.
 SELECT logs.name, packs.name, logs.lower, logs.upper
 FROM partitions AS logs
 JOIN pg_inherits AS i
@@ -16,5 +16,5 @@ WHERE logs.parent = 'logs'
     AND logs.upper < now() - interval '1 day'
     AND coalesce(logs.packed_at, '-infinity') < now() - interval '1 hour'
     AND (logs.packed_at = '-infinity' OR pg_total_relation_size(i.inhrelid) > 262144)
-ORDER BY logs.lower DESC
+ORDER BY coalesce(logs.packed_at = '-infinity', false) DESC, logs.lower DESC
 LIMIT 10;

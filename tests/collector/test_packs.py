@@ -9,10 +9,14 @@ from fix_lines import Lines, Row, wherever
 from fix_partitions import ago, run
 from fix_processes import count
 
-from godot_otel import query, sql, store
+from godot_otel import clear, query, sql, store
+from godot_otel.query.packs import stored
+from godot_otel.query.reader import fetch
+from godot_otel.query.slices import slices
 from godot_otel_collector import packs
 from godot_otel_collector.closing import Closing
 from godot_otel_collector.packs import Packs
+from godot_otel_collector.retention import Retention
 
 ODD = """
 INSERT INTO logs
@@ -225,6 +229,105 @@ async def test_a_round_has_its_time_and_the_next_goes_on(
         await Packs().run(owner)
     assert count(store_dsn, "logs") == 0
     assert everything(store_dsn) == before
+
+
+async def test_what_was_begun_is_finished_before_what_is_newer(
+    lines, store_dsn, owner, monkeypatch
+):
+    monkeypatch.setattr(packs, "_SECONDS", 0.01)
+    begun = aged(lines, days=3)
+    await Packs().run(owner)
+    aged(lines, days=2)
+    task = Packs()
+    for _ in range(2):
+        await task.run(owner)
+    assert task.more
+    left = "SELECT count(*) FROM logs WHERE time < %s"
+    assert run(store_dsn, left, begun + timedelta(hours=1)) == [(0,)]
+    assert count(store_dsn, "logs") == 9001
+    while task.more:
+        await task.run(owner)
+    assert count(store_dsn, "logs") == 0
+
+
+async def test_one_that_cannot_be_packed_keeps_no_other_back(lines, store_dsn, owner):
+    aged(lines, days=3)
+    when = aged(lines, days=2)
+    ((name,),) = run(
+        store_dsn,
+        "SELECT name FROM partitions WHERE parent = 'log_packs' AND lower = %s",
+        when,
+    )
+    run(store_dsn, f"ALTER TABLE {name} ADD CHECK (lines < 0)")
+    before = everything(store_dsn)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await Packs().run(owner)
+    assert count(store_dsn, "logs") == 9001
+    assert everything(store_dsn) == before
+
+
+async def test_clearing_a_few_lines_of_packs_lets_the_store_grow_little(
+    lines, store_dsn, owner
+):
+    when = aged(lines, rows=60_000)
+    await Packs().run(owner)
+    room, left = size(store_dsn), count(store_dsn, "log_lines")
+    choice = clear.Choice(when + timedelta(hours=1), level="DEBUG")
+    done = await clear.clear(owner, choice, caller="test")
+    assert done.counts.lines > 5000
+    assert count(store_dsn, "log_lines") == left - done.counts.lines
+    assert count(store_dsn, "logs") == 0
+    assert size(store_dsn) < room * 1.6
+
+
+async def test_a_store_at_its_limit_drops_nothing_for_what_is_being_packed(
+    lines, store_dsn, owner, source, monkeypatch
+):
+    monkeypatch.setattr(packs, "_SECONDS", 0.01)
+    aged(lines, days=3)
+    aged(lines, days=2)
+    every = "sum(pg_total_relation_size(to_regclass(name)))::bigint"
+    run(
+        store_dsn,
+        f"UPDATE settings SET retention_bytes = (SELECT {every} FROM partitions)",
+    )
+    for _ in range(2):
+        await Packs().run(owner)
+        await Retention(source).run(owner)
+    assert 0 < count(store_dsn, "logs") < 18_002
+    assert count(store_dsn, "log_lines") == 18_002
+
+
+async def test_a_tail_from_the_beginning_goes_on_while_an_hour_is_dropped(
+    lines, store_dsn, owner
+):
+    aged(lines)
+    lines.add(Row("of today"))
+    # As between the drops of its tables: logs go before what finds them.
+    run(store_dsn, "DELETE FROM partitions WHERE parent = 'logs' AND upper < now()")
+    async with query.Reader(store_dsn) as reader:
+        tail = await query.logs_after(reader, 0)
+        assert tail.lines[-1].body == "of today"
+        assert await query.around(reader, query.parse(), tail.lines[-1].seq)
+
+
+async def test_many_traces_are_found_in_packs_as_few_are(lines, store_dsn, owner):
+    aged(lines)
+    ids = "SELECT DISTINCT trace_id FROM logs WHERE trace_id IS NOT NULL"
+    traces = [one for (one,) in run(store_dsn, ids)]
+    await Packs().run(owner)
+    async with query.Reader(store_dsn) as reader, reader.connection() as connection:
+        (piece, *_) = await slices(connection, "logs", ago(days=3), ago(days=1.5))
+        for some in (traces[:3], traces[:100], traces[:300]):
+            source = stored(piece, traces=some)
+            found = await fetch(
+                connection,
+                "SELECT count(DISTINCT l.trace_id) FROM {source} AS l"
+                " WHERE l.trace_id = ANY(%s)",
+                [*source.values, some],
+                source=source,
+            )
+            assert found == [(len(some),)]
 
 
 async def test_many_lines_of_one_microsecond_and_large_ones(lines, store_dsn, owner):

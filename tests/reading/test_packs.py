@@ -19,7 +19,6 @@ TRACES = [uuid.UUID(int=n << 100 | n).hex for n in range(1, 41)]
 LINES = 3000
 QUESTIONS = [
     "query --since 9h --limit 1000",
-    "query --since 7h --until 3h --limit 700",
     "query --since 9h --search timeout --limit 500",
     "query --since 9h --search '\"order 78 failed\"'",
     "query --since 9h --where body~fail.d --limit 300",
@@ -35,7 +34,7 @@ QUESTIONS = [
     "traces --since 9h --search timeout --limit 20",
     "traces --since 9h --where plan=p2 --sort errors",
     "patterns --since 9h --search timeout",
-    "patterns --since 4h --compare-to previous",
+    "patterns --since 9h --compare-to previous",
     "stats --since 9h --group-by plan --bucket 1h",
     "stats --since 9h --where plan=p2 --group-by template",
     "stats --since 9h --search timeout",
