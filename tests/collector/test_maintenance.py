@@ -86,13 +86,13 @@ async def test_a_detach_killed_half_way_is_finished_at_the_next_start(
             )
             assert killed == [(True,)]
         assert pending(store_dsn)
-        assert len(tables(store_dsn)) == 12
+        assert len(tables(store_dsn)) == 15
     assert pending(store_dsn), "it does not finish by itself"
     async with maintained(store_dsn, source):
-        await until(lambda: len(tables(store_dsn)) == 4)
+        await until(lambda: len(tables(store_dsn)) == 5)
     assert count(store_dsn) == 1
     left = run(store_dsn, "SELECT count(*) FROM partitions")
-    assert left == [(4,)]
+    assert left == [(5,)]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_what_was_given_up_and_not_dropped_is_dropped_at_the_next_start(
     run(store_dsn, "UPDATE partitions SET dropped_at = now() WHERE upper < now()")
     run(store_dsn, half.format(oldest(store_dsn)))
     await Retention(source).run(owner)
-    assert len(tables(store_dsn)) == count(store_dsn, "partitions") == 4
+    assert len(tables(store_dsn)) == count(store_dsn, "partitions") == 5
     assert count(store_dsn) == 1
 
 

@@ -37,7 +37,7 @@ async def test_what_is_older_than_retention_goes_with_all_that_finds_it(
     for parent in ("logs", "word_filters", "log_counts", "trace_index"):
         assert min(lowers(store_dsn, parent)) > ago(days=7, hours=1)
     assert count(store_dsn) == count(store_dsn, "log_counts") == 2
-    assert len(tables(store_dsn)) == 8
+    assert len(tables(store_dsn)) == 10
     await Retention(source).run(owner)
     assert count(store_dsn) == 2
 
@@ -138,7 +138,7 @@ async def test_retention_beside_a_long_query_does_not_hold_up_ingest(store_dsn, 
                 assert pending(store_dsn), "the query still reads it"
                 held = len(took) - held
             ended = time.monotonic()
-            await until(lambda: len(tables(store_dsn)) == 4)
+            await until(lambda: len(tables(store_dsn)) == 5)
             gone = time.monotonic() - ended
     print(f"longest pause of ingest {max(took) * 1000:.0f} ms in {len(took)} commits,"
           f" {held} of them beside the query; gone {gone:.1f} s after it")  # fmt: skip
