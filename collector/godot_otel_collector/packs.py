@@ -68,7 +68,11 @@ async def _pack(
     upper: datetime,
     ends: float,
 ) -> bool:
-    """Pack a partition; say whether all of it is."""
+    """Pack a partition; say whether all of it is.
+
+    It is finished when its rows' room is given back as well; until then each round
+    comes again.
+    """
     await _run(connection, "pack_begin", [name])
     if not await _pack_lines(connection, lower, upper, ends):
         return False
@@ -76,10 +80,10 @@ async def _pack(
         vacuum = compose.SQL("VACUUM (FREEZE, ANALYZE) {}")
         async with breathe():
             await connection.execute(vacuum.format(compose.Identifier(table)))
-    await _shrink(connection, name)
-    await connection.execute(
-        "UPDATE partitions SET packed_at = now() WHERE name = %s", [name]
-    )
+    if await _shrink(connection, name):
+        await connection.execute(
+            "UPDATE partitions SET packed_at = now() WHERE name = %s", [name]
+        )
     return True
 
 
@@ -109,10 +113,11 @@ async def _run(
     return await connection.execute(cast(Any, sql.query(name)), values, prepare=False)
 
 
-async def _shrink(connection: store.Connection, name: str) -> None:
+async def _shrink(connection: store.Connection, name: str) -> bool:
     """Give back what the indexes of a partition take of which no row is left.
 
-    Nobody can see a row of it any more where VACUUM has left no page.
+    Nobody can see a row of it any more where VACUUM has left no page. False: somebody
+    reads it, or can still see rows that were packed. (True where rows came meanwhile.)
     """
     table = compose.Identifier(name)
     try:
@@ -125,5 +130,8 @@ async def _shrink(connection: store.Connection, name: str) -> None:
             )
             if await cursor.fetchone() == (0,):
                 await connection.execute(compose.SQL("TRUNCATE {}").format(table))
+                return True
+            rows = compose.SQL("SELECT EXISTS (SELECT FROM {})").format(table)
+            return await (await connection.execute(rows)).fetchone() == (True,)
     except psycopg.errors.LockNotAvailable:
-        pass  # a long query reads it: in an hour again
+        return False

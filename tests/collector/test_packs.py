@@ -212,9 +212,10 @@ async def test_a_long_query_keeps_what_it_sees_and_is_not_waited_for(
         await Packs().run(owner)
         assert reader.execute("SELECT count(*) FROM logs").fetchone() == (9001,)
     assert size(store_dsn) > room, "the rows that it saw are still there"
-    due(store_dsn)
     await Packs().run(owner)
     assert size(store_dsn) < room / 2
+    finished = "SELECT count(*) FROM partitions WHERE packed_at > now() - interval '1h'"
+    assert run(store_dsn, finished) == [(1,)]
 
 
 async def test_a_round_has_its_time_and_the_next_goes_on(
