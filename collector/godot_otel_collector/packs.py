@@ -38,6 +38,7 @@ class Packs:
         Raises:
             psycopg.Error: of the first that could not be packed, after the others.
         """
+        self.more = False
         # A newer release's column would be lost: its own collectors pack. (And clear of
         # an older release would lose it in packs: who adds one raises oldest_reader.)
         if max(await store.applied(connection)) != sql.migrations()[-1].number:
@@ -46,7 +47,6 @@ class Packs:
         ends = time.monotonic() + _SECONDS
         cursor = await connection.execute(cast(Any, sql.query("packable")))
         failed: psycopg.Error | None = None
-        self.more = False
         for name, packs, lower, upper in await cursor.fetchall():
             try:
                 self.more = not await _pack(connection, name, packs, lower, upper, ends)

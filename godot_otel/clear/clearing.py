@@ -159,7 +159,6 @@ async def _snapshot(
             psycopg.errors.SerializationFailure,
             psycopg.errors.DeadlockDetected,
             psycopg.errors.LockNotAvailable,
-            psycopg.errors.CheckViolation,  # its partition is being dropped
         ):
             await asyncio.sleep(0.05 * 2**attempt)
     raise RetryableError("others keep changing the same rows; clear again later")

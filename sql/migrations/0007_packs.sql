@@ -45,9 +45,12 @@ CREATE INDEX log_packs_trace_id ON log_packs USING gin (trace_id) WITH (fastupda
 -- none in packs. -infinity: it was begun.
 ALTER TABLE partitions ADD COLUMN packed_at timestamptz;
 
--- As before, with the lines in packs: asked for these, it unpacks them all.
-CREATE OR REPLACE VIEW log_lines AS
+-- Every line, with the bounds of its pack, which tell a window what to unpack: no condition
+-- on an unpacked column reaches the packs. A row of logs has itself for bounds.
+CREATE VIEW stored_lines AS
 SELECT
+    l.pack_first,
+    l.pack_last,
     l.time,
     l.environment,
     l.service,
@@ -66,19 +69,28 @@ SELECT
     l.ingested_at
 FROM (
     SELECT
-        time, ingested_at, seq, template_id, resource_id, trace_id, severity, span_id,
-        environment, service, logger, severity_text, event_name, body, attributes
+        time AS pack_first, time AS pack_last, time, ingested_at, seq, template_id,
+        resource_id, trace_id, severity, span_id, environment, service, logger,
+        severity_text, event_name, body, attributes
     FROM logs
     UNION ALL
     SELECT
-        unnest(p.time), unnest(p.ingested_at), unnest(p.seq), unnest(p.template_id),
-        unnest(p.resource_id), unnest(p.trace_id), unnest(p.severity), unnest(p.span_id),
-        unnest(p.environment), unnest(p.service), unnest(p.logger),
-        unnest(p.severity_text), unnest(p.event_name), unnest(p.body), unnest(p.attributes)
+        p.time_first, p.time_last, unnest(p.time), unnest(p.ingested_at), unnest(p.seq),
+        unnest(p.template_id), unnest(p.resource_id), unnest(p.trace_id),
+        unnest(p.severity), unnest(p.span_id), unnest(p.environment), unnest(p.service),
+        unnest(p.logger), unnest(p.severity_text), unnest(p.event_name), unnest(p.body),
+        unnest(p.attributes)
     FROM log_packs AS p
 ) AS l
 LEFT JOIN resources AS r ON r.id = l.resource_id
 LEFT JOIN templates AS t ON t.id = l.template_id;
+
+-- As before, with the lines in packs: it unpacks them all, whatever time is asked for.
+CREATE OR REPLACE VIEW log_lines AS
+SELECT
+    time, environment, service, version, level, severity_text, logger, body, trace_id,
+    span_id, event_name, attributes, resource, template, seq, ingested_at
+FROM stored_lines;
 
 -- The same of a window, which unpacks only what may be in it.
 CREATE FUNCTION log_lines(since timestamptz, until timestamptz DEFAULT 'infinity')
@@ -86,38 +98,10 @@ RETURNS SETOF log_lines
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT
-        l.time,
-        l.environment,
-        l.service,
-        r.version,
-        severity_name(l.severity) AS level,
-        coalesce(l.severity_text, severity_name(l.severity)) AS severity_text,
-        l.logger,
-        l.body,
-        replace(l.trace_id::text, '-', '') AS trace_id,
-        encode(l.span_id, 'hex') AS span_id,
-        l.event_name,
-        l.attributes,
-        r.attributes AS resource,
-        t.template,
-        l.seq,
-        l.ingested_at
-    FROM (
-        SELECT
-            time, ingested_at, seq, template_id, resource_id, trace_id, severity, span_id,
-            environment, service, logger, severity_text, event_name, body, attributes
-        FROM logs
-        UNION ALL
-        SELECT
-            unnest(p.time), unnest(p.ingested_at), unnest(p.seq), unnest(p.template_id),
-            unnest(p.resource_id), unnest(p.trace_id), unnest(p.severity), unnest(p.span_id),
-            unnest(p.environment), unnest(p.service), unnest(p.logger),
-            unnest(p.severity_text), unnest(p.event_name), unnest(p.body), unnest(p.attributes)
-        FROM log_packs AS p
-        WHERE p.time_first >= since - interval '24 hours' -- no partition is longer
-            AND p.time_first < until AND p.time_last >= since
-    ) AS l
-    LEFT JOIN resources AS r ON r.id = l.resource_id
-    LEFT JOIN templates AS t ON t.id = l.template_id
-    WHERE l.time >= since AND l.time < until;
+        time, environment, service, version, level, severity_text, logger, body, trace_id,
+        span_id, event_name, attributes, resource, template, seq, ingested_at
+    FROM stored_lines
+    WHERE time >= since AND time < until
+        AND pack_first >= since - interval '24 hours' -- no partition is longer
+        AND pack_first < until AND pack_last >= since;
 END;

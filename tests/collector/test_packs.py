@@ -384,3 +384,23 @@ async def test_closing_and_packing_follow_each_other(lines, store_dsn, owner):
         filters = query.parse(search="2999", since="-3d")
         (line,) = (await query.logs(reader, filters)).lines
     assert line.body == "line 2999 of a day ago"
+
+
+async def test_a_role_that_may_read_the_views_alone_reads_lines_of_any_age(
+    lines, store_dsn, owner
+):
+    when = aged(lines)
+    await Packs().run(owner)
+    windows = (
+        "SELECT count(*) FROM log_lines",
+        f"SELECT count(*) FROM log_lines('{when}', '{when + timedelta(hours=1)}')",
+    )
+    with psycopg.connect(store_dsn) as connection:  # rolled back, the role as well
+        connection.execute("CREATE ROLE dashboards")
+        connection.execute("GRANT SELECT ON log_lines, stored_lines TO dashboards")
+        connection.execute("SET ROLE dashboards")
+        for one in windows:
+            assert connection.execute(one).fetchone() == (9001,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT FROM logs")
+        connection.rollback()
