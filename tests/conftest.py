@@ -7,6 +7,7 @@ of its own. ``--postgres 15`` runs the same tests on Debian's Postgres 15.
 import asyncio
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,14 @@ def _no_settings_from_outside() -> None:
     for name in list(os.environ):
         if name.startswith(("GODOT_", "OTEL_")):
             del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heard() -> None:
+    """A shell's background job ignores them, and what it starts would as well."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

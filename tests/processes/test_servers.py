@@ -134,7 +134,6 @@ def test_flask_run(number, launch, stored):
     for running, port in zip(both, ports, strict=True):
         listening(running, port)
         traces = [get(port, f"/{n}")[1] for n in range(1, 6)]
-        time.sleep(0.1)  # amid a thread's end Python may swallow a KeyboardInterrupt
         running.send(number)
     plain, ours = (running.outcome() for running in both)
     assert ours.status == plain.status
