@@ -5,7 +5,8 @@
 Without --rate it is four times what the original design stored a second just before
 (``original.py``). Records' time runs six times as fast as the clock's, so that ten
 minutes cross partitions of an hour; older partitions are there, which maintenance
-closes and retention drops meanwhile. Producer, collector and servers share the machine.
+closes, packs and drops meanwhile: how many is printed too. Producer, collector and
+servers share the machine.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from servers import Servers, memory, servers
 from godot_otel import queue
 
 SPEED = 6
-OLD_ROWS, OLD_HOURS = 400_000, 40
-RETENTION_DAYS = 1
+OLD_ROWS, OLD_HOURS = 600_000, 60
+RETENTION_DAYS = 2
 PRODUCER = "produce"
 
 
@@ -41,6 +42,8 @@ class Samples:
     """Records in the queue."""
     memory: list[float] = field(default_factory=list)
     """The collector's memory, both its processes, in MB."""
+    maintained: tuple[int, int, int] = (0, 0, 0)
+    """Partitions of lines that were closed, packed and dropped meanwhile."""
 
 
 def produce(url: str, rate: int, seconds: float) -> None:
@@ -93,7 +96,13 @@ def run(bench: Servers, rate: int, seconds: float) -> tuple[Samples, int, float]
             " WHERE stored_at > now() - make_interval(secs => %s)",
             [took + 5],
         ).fetchone()
+        maintained = connection.execute(
+            "SELECT count(closed_at), count(*) FILTER (WHERE packed_at > '-infinity'),"
+            " count(dropped_at) FROM partitions WHERE parent = 'logs'"
+        ).fetchone()
     assert row is not None
+    assert maintained is not None
+    samples.maintained = maintained
     return samples, int(row[0]), took
 
 
@@ -121,6 +130,7 @@ def main() -> None:
         "backlog_max": max(samples.backlog),
         "memory_median_mb": round(statistics.median(samples.memory)),
         "memory_max_mb": round(max(samples.memory)),
+        **dict(zip(("closed", "packed", "dropped"), samples.maintained, strict=True)),
     }
     if options.json:
         print(json.dumps(result))

@@ -329,7 +329,7 @@ def test_a_queue_that_does_not_answer_holds_one_export_and_briefly(
         assert time.monotonic() - started < min(timeout, 2.0) + 0.5
         started = time.monotonic()
         assert exporter.export(records("b")) is SUCCESS
-        assert time.monotonic() - started < 0.45  # a second attempt takes half a second
+        assert time.monotonic() - started < 0.2
         assert waiting(exporter) == ["a", "b"]
 
 
@@ -470,7 +470,7 @@ def test_shutdown_waits_for_a_queue_that_hangs_no_longer_than_it_may(exporter_of
         time.sleep(0.1)
         started = time.monotonic()
         exporter.shutdown(timeout_millis=300)
-        assert time.monotonic() - started < 1.5  # an attempt takes two seconds
+        assert time.monotonic() - started < 0.6
         assert set(waiting(exporter)) == {"a", "b"}
         eventually(lambda: not link_threads())
 

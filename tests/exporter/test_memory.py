@@ -95,7 +95,8 @@ def test_a_call_waits_for_room_no_longer_than_a_moment():
         started = time.perf_counter()
         assert not put(queue)
         times.append(time.perf_counter() - started)
-    assert sorted(times)[10] < 0.02  # a moment is 0.002 s
+    assert sorted(times)[10] < 0.004
+    assert sum(times) < 0.2
 
 
 def test_a_call_waits_for_nothing_while_the_taker_is_stuck(monkeypatch):
@@ -104,11 +105,10 @@ def test_a_call_waits_for_nothing_while_the_taker_is_stuck(monkeypatch):
     for _ in range(100):
         put(queue)
     time.sleep(0.06)
-    waits = []
-    monkeypatch.setattr(Memory, "_await_room", waits.append)
+    started = time.perf_counter()
     for _ in range(100):
         assert not put(queue)
-    assert not waits
+    assert time.perf_counter() - started < 0.05
 
 
 def test_the_wait_makes_room_when_somebody_takes(taker):

@@ -96,11 +96,12 @@ def test_redacting_again_changes_nothing():
 @pytest.mark.parametrize("prefix", ["", "password token @://x bearer eyJ -- ', "])
 def test_no_text_takes_long(prefix, piece):
     text = (prefix + piece * 65_536)[:65_536]
-    redactor = Redactor(["card number"])
-    started = time.process_time()
-    redactor.text(text)
-    # One that is quadratic takes minutes; this takes below 20 ms.
-    assert time.process_time() - started < 2
+    redactor, best = Redactor(["card number"]), 9.0
+    for _ in range(3):  # the quickest counts: other processes want the processor too
+        started = time.process_time()
+        redactor.text(text)
+        best = min(best, time.process_time() - started)
+    assert best < 0.1  # one that is quadratic takes minutes; this takes below 20 ms
 
 
 def test_no_secret_reaches_the_queue(server, exporter_of):

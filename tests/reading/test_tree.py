@@ -306,15 +306,17 @@ def test_where_all_spans_are_a_circle_no_root_is_waited_for():
     assert "yet to arrive" not in text
 
 
-def test_two_thousand_spans_are_rendered_at_once():
+def test_two_thousand_spans_are_rendered_within_a_tenth_of_a_second():
     stored = {name: one for name, one, _ in CASES}["cut"]
-    began = time.process_time()
-    text = tree_text(stored, span_id="", limit=1000, max_chars=300)
-    took_s = time.process_time() - began
+    took_s = []
+    for _ in range(3):
+        began = time.process_time()
+        text = tree_text(stored, span_id="", limit=1000, max_chars=300)
+        took_s.append(time.process_time() - began)
     assert len(text) <= 40_000
     assert re.search(r"spans 1994 \(\d+ shown, \d+ left out\)", text)
     assert "fails in db: last: ValueError: no" in text
-    assert took_s < 2  # a loop over spans within one over spans takes longer
+    assert min(took_s) < 0.1
 
 
 def test_the_row_that_failed_others_is_found_whatever_was_tried_before():
