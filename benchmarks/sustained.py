@@ -32,6 +32,10 @@ SPEED = 6
 OLD_ROWS, OLD_HOURS = 600_000, 60
 RETENTION_DAYS = 2
 PRODUCER = "produce"
+PARTITIONS = (
+    "SELECT inhrelid::regclass::text FROM pg_inherits"
+    " WHERE inhparent = 'logs'::regclass"
+)
 
 
 @dataclass
@@ -71,6 +75,7 @@ def run(bench: Servers, rate: int, seconds: float) -> tuple[Samples, int, float]
     big_store.build(dsn, rows=OLD_ROWS, hours=OLD_HOURS, closed=False)
     with psycopg.connect(dsn) as connection:
         connection.execute("UPDATE settings SET retention_days = %s", [RETENTION_DAYS])
+        old = [name for (name,) in connection.execute(PARTITIONS)]
     client = redis.Redis.from_url(bench.valkey.url)
     samples = Samples()
     with bench.collector(dsn) as collector:
@@ -97,12 +102,13 @@ def run(bench: Servers, rate: int, seconds: float) -> tuple[Samples, int, float]
             [took + 5],
         ).fetchone()
         maintained = connection.execute(
-            "SELECT count(closed_at), count(*) FILTER (WHERE packed_at > '-infinity'),"
-            " count(dropped_at) FROM partitions WHERE parent = 'logs'"
+            "SELECT count(closed_at), count(*) FILTER (WHERE packed_at > '-infinity')"
+            " FROM partitions WHERE parent = 'logs'"
         ).fetchone()
+        left = {name for (name,) in connection.execute(PARTITIONS)}
     assert row is not None
     assert maintained is not None
-    samples.maintained = maintained
+    samples.maintained = (*maintained, sum(name not in left for name in old))
     return samples, int(row[0]), took
 
 
