@@ -68,7 +68,8 @@ def loads(data: bytes) -> Any:
     """Parse JSON as other programs write it: lone surrogates become ``?``, NaN may be.
 
     Raises:
-        ValueError: it is no JSON.
+        json.JSONDecodeError: it is no JSON.
+        UnicodeDecodeError: nor UTF-8.
     """
     try:
         return orjson.loads(data)
@@ -76,7 +77,7 @@ def loads(data: bytes) -> Any:
         try:
             lenient = json.dumps(json.loads(data), ensure_ascii=False)
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise json.JSONDecodeError("nested too deeply", "", 0) from None
         return json.loads(lenient.encode("utf-8", "replace"))
 
 

@@ -124,7 +124,9 @@ def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
     except OSError as error:
         raise SettingError(f"{path} cannot be read: {error.strerror}") from None
     except zipfile.BadZipFile as error:
-        raise GodotError(f"{path} is no whole backup: {error}") from None
+        raise GodotError(
+            f"{path} is no whole backup, but cut short or damaged: {error}"
+        ) from None
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:

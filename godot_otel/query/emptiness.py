@@ -46,7 +46,8 @@ async def why_empty(
     if filters.trace is not None:
         notes.append(
             f"nothing of trace {filters.trace.hex} fits: never stored, filtered away,"
-            f" or expired (the store keeps {days} days, since {rfc3339(horizon)})"
+            " cleared, or expired"
+            f" (the store keeps {days} days, since {rfc3339(horizon)})"
         )
     elif not notes:
         notes += await _narrow(connection, filters, since, until, spans=spans)

@@ -24,8 +24,8 @@ from godot_otel.query.span import SOURCE, Span
 
 MAX_SPANS = 10_000
 NOT_SAMPLED = (
-    "spans not sampled: by the flags of its lines nobody was to record spans of this"
-    " trace; its lines are all there"
+    "spans not sampled: by the flags of its lines, which are 0 (as they are where a"
+    " sender sets none), nobody was to record them; its lines are all there"
 )
 _ERROR = LEVELS["ERROR"]
 

@@ -98,13 +98,13 @@ BOMB = gzip.compress(bytes(body.MAX_BYTES + 1))
     ("form", "data", "options", "status", "code", "says"),
     [
         (PROTOBUF, b"\xff garbage", {}, 400, 3, "no ExportLogsServiceRequest"),
-        (JSON, b"{garbage", {}, 400, 3, "no ExportLogsServiceRequest"),
-        (JSON, b"[1]", {}, 400, 3, "no ExportLogsServiceRequest"),
-        (JSON, b"null", {}, 400, 3, "no ExportLogsServiceRequest"),
-        (JSON, b'{"resourceLogs": [{"scopeLogs": 7}]}', {}, 400, 3, "no Export"),
-        (JSON, b"[" * 100_000, {}, 400, 3, "no ExportLogsServiceRequest"),
+        (JSON, b"{garbage", {}, 400, 3, "double quotes: line 1 column 2 "),
+        (JSON, b"[1]", {}, 400, 3, "it is no object"),
+        (JSON, b"", {}, 400, 3, "Expecting value: line 1"),
+        (JSON, b'{"resourceLogs": [{"scopeLogs": 7}]}', {}, 400, 3, "Logs is no list"),
+        (JSON, b"[" * 100_000, {}, 400, 3, "nested too deeply"),
         (PROTOBUF, b"no gzip", {"content_encoding": "gzip"}, 400, 3, "no gzip"),
-        (PROTOBUF, BOMB[:-9], {"content_encoding": "gzip"}, 400, 3, "no whole gzip"),
+        (PROTOBUF, BOMB[:-9], {"content_encoding": "gzip"}, 400, 3, "it ends early"),
         (PROTOBUF, BOMB, {"content_encoding": "gzip"}, 413, 3, "16 MiB, unpacked"),
         (PROTOBUF, MANY, {"packed": True}, 413, 3, "more than 100,000 records"),
         (JSON, bytes(50 * 2**20), {}, 413, 3, "more than 16 MiB"),
@@ -255,7 +255,11 @@ def test_single_bad_records_are_named_and_their_neighbours_taken(client, stored)
     data = message.SerializeToString().replace(b"spoilt", b"\xff\xff\xff\xff\xff\xff")
     number, why = client.send(data).rejected()
     assert number == 2
-    assert why == "1 records are malformed, 1 larger than 4 MiB"
+    assert why == (
+        "records not taken: 1 malformed, first resourceLogs[0].scopeLogs[0]"
+        ".logRecords[1]: it is cut short, is no such message, or has a text that is no"
+        " UTF-8; 1 larger than 4 MiB"
+    )
     assert bodies(stored) == ["before", "after"]
 
 
@@ -270,25 +274,24 @@ def test_a_bad_resource_or_scope_is_rejected_with_its_own_records(
     assert bodies(stored) == ["fine"]
 
 
-def test_single_bad_records_of_json_too(client, stored):
-    records = [
-        {"body": {"stringValue": "before"}},
-        {"body": {"stringValue": "bad id"}, "traceId": "no hex"},
-        {"body": {"stringValue": "bad time"}, "timeUnixNano": "soon"},
-        {"body": {"stringValue": "bad level"}, "severityNumber": float("inf")},
-        "no object",
-        None,
-        {"body": {"stringValue": "after \ud800"}},
-    ]
-    tree = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+def test_what_is_rejected_or_odd_is_in_the_answer_and_the_log(receiver, client, stored):
+    records = [{"body": {"stringValue": "fine"}, "traceId": "xyz"}, {"flags": "x"}]
+    tree = {"resourceLogs": [{"scopeLogs": [{"logRecords": records[:1]}]}]}
+    place = "resourceLogs[0].scopeLogs[0].logRecords"
     answer = client.send(json.dumps(tree).encode(), JSON)
-    assert json.loads(answer.body) == {
-        "partialSuccess": {
-            "rejectedLogRecords": "5",
-            "errorMessage": "5 records are malformed, 0 larger than 4 MiB",
+    assert json.loads(answer.body) == {"partialSuccess": {
+        "errorMessage": f"{place}[0]: traceId is no hex: see log.original_trace_id"
+    }}  # fmt: skip # one object
+    tree["resourceLogs"][0]["scopeLogs"][0]["logRecords"] = records
+    why = f"records not taken: 1 malformed, first {place}[1]: flags is malformed"
+    for _ in range(3):
+        answer = client.send(json.dumps(tree).encode(), JSON)
+        assert json.loads(answer.body) == {
+            "partialSuccess": {"rejectedLogRecords": "1", "errorMessage": why}
         }
-    }
-    assert bodies(stored) == ["before", "after ?"]
+    assert bodies(stored) == ["fine"] * 4
+    [line] = receiver.lines("rejected")
+    assert line["message"].startswith("a client's records not taken: ")
 
 
 def test_a_request_larger_than_a_batch_becomes_several_each_once(client, stored):

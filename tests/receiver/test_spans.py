@@ -137,7 +137,7 @@ def test_bad_spans_are_counted_and_their_neighbours_taken(client, redis_url):
     answer = client.send(data.SerializeToString(), path=PATH)
     partial = ExportTraceServiceResponse.FromString(answer.body).partial_success
     assert partial.rejected_spans == 3
-    assert "3 records are malformed" in partial.error_message
+    assert "records not taken: 3 malformed" in partial.error_message
     good = {"traceId": TRACE.hex(), "spanId": "00f067aa0ba902b7", "name": "json"}
     spans = [good, {**good, "traceId": "zz"}, {**good, "links": 7}, None, {}]
     tree = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}

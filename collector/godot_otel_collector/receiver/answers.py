@@ -41,12 +41,15 @@ def encoding(headers: Headers) -> Encoding | None:
     return Encoding(named) if named in set(Encoding) else None
 
 
-def taken(form: Encoding, signal: Signal, *, rejected: int, why: str) -> Response:
-    """Answer that the queue holds every record but the *rejected* ones."""
+def taken(form: Encoding, signal: Signal, *, rejected: int, said: str) -> Response:
+    """Answer that the queue holds every record but the *rejected* ones.
+
+    Of none rejected, what is *said* is a warning, OTLP says.
+    """
     message = signal.response()
-    if rejected:
+    if said:
         setattr(message.partial_success, signal.rejected, rejected)
-        message.partial_success.error_message = why
+        message.partial_success.error_message = said
     if form is Encoding.JSON:
         body = json_format.MessageToJson(message, indent=None).encode()
     else:

@@ -27,6 +27,7 @@ from godot_otel.redact import Redactor
 from godot_otel_collector.receiver import answers, body
 from godot_otel_collector.receiver.answers import Encoding
 from godot_otel_collector.receiver.batches import batches
+from godot_otel_collector.receiver.parsed import Parsed
 from godot_otel_collector.receiver.parsing import parse
 from godot_otel_collector.receiver.reports import Reports
 from godot_otel_collector.receiver.signals import LOGS, TRACES, Signal
@@ -51,6 +52,7 @@ class Receiver:
         self._in_flight = 0
         self._away_until = 0.0
         self.admitted_records = 0
+        self.rejected_records = 0
 
     async def logs(self, request: Request) -> Response:
         """Answer once the queue holds what the request brought."""
@@ -67,11 +69,12 @@ class Receiver:
         with self._room():
             raw = await body.read(request)
             packing = request.headers.get("content-encoding", "").strip().lower()
-            records, answer = await asyncio.to_thread(
+            taken, rejected, said = await asyncio.to_thread(
                 self._take, raw, packing, form, signal
             )
-        self.admitted_records += records
-        return answer
+        self.admitted_records += taken
+        self.rejected_records += rejected
+        return answers.taken(form, signal, rejected=rejected, said=said)
 
     @contextmanager
     def _room(self) -> Iterator[None]:
@@ -89,23 +92,21 @@ class Receiver:
 
     def _take(
         self, raw: bytes, packing: str, form: Encoding, signal: Signal
-    ) -> tuple[int, Response]:
-        """Bring a body into the queue; in a thread, because all of it blocks."""
+    ) -> tuple[int, int, str]:
+        """Bring a body into the queue; in a thread, because all of it blocks.
+
+        Returns how many records were taken and rejected, and what to say of it.
+        """
         data = body.unpacked(raw, packing)
         parsed = parse(data, form, signal)
         redact(parsed.request, self._redactor)
         found = batches(parsed, data)
         for entry in found.entries:
             self._admit(entry)
-        rejected, why = parsed.rejected + found.too_large, ""
-        if rejected:
-            why = (
-                f"{parsed.rejected} records are malformed,"
-                f" {found.too_large} larger than 4 MiB"
-            )
-            self._reports.warn("rejected", "a client's records were rejected: %s", why)
-        records = sum(entry.records for entry in found.entries)
-        return records, answers.taken(form, signal, rejected=rejected, why=why)
+        said = _said(parsed, found.too_large)
+        if rejected := parsed.rejected + found.too_large:
+            self._reports.warn("rejected", "a client's %s", said)
+        return sum(entry.records for entry in found.entries), rejected, said
 
     def _admit(self, entry: queue.Entry) -> None:
         # A server that hangs costs each attempt 2 s: not every request is to wait.
@@ -120,6 +121,18 @@ class Receiver:
             self._away_until = time.monotonic() + _AWAY_SECONDS
             self._reports.warn("queue_away", "%s; clients are told to wait", error)
             raise HTTPException(503, str(error), _RETRY) from None
+
+
+def _said(parsed: Parsed, too_large: int) -> str:
+    """What a client is told: which of its records were not taken and why, or less."""
+    if not parsed.rejected and not too_large:
+        return parsed.said
+    lost = []
+    if parsed.rejected:
+        lost.append(f"{parsed.rejected} malformed, first {parsed.said}")
+    if too_large:
+        lost.append(f"{too_large} larger than 4 MiB")
+    return f"records not taken: {'; '.join(lost)}"
 
 
 def build(receiver: Receiver) -> Starlette:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from godot_otel import queue
-from godot_otel_collector.receiver.parsing import Parsed
+from godot_otel_collector.receiver.parsed import Parsed
 from godot_otel_collector.receiver.signals import Signal
 
 _DAY_MS = 86_400_000

@@ -44,7 +44,7 @@ async def read(request: Request) -> bytes:
 def unpacked(packed: bytes, content_encoding: str) -> bytes:
     """Undo the content encoding.
 
-    A second gzip member is refused as garbage: millions of empty ones would fit.
+    A second gzip member is refused: hundreds of thousands of empty ones would fit.
 
     Raises:
         HTTPException: 415 an encoding other than gzip, 413 too large, 400 no gzip.
@@ -62,6 +62,10 @@ def unpacked(packed: bytes, content_encoding: str) -> bytes:
         raise HTTPException(400, "the body is no gzip") from None
     if len(data) > MAX_BYTES:
         raise HTTPException(413, _TOO_LARGE.format(", unpacked"))
-    if not unpacker.eof or unpacker.unused_data:
-        raise HTTPException(400, "the body is no whole gzip")
+    if not unpacker.eof:
+        raise HTTPException(400, "the body is no whole gzip: it ends early")
+    if unpacker.unused_data:
+        raise HTTPException(
+            400, "the body goes on after its gzip ends: send one gzip member"
+        )
     return data

@@ -64,8 +64,8 @@ async def serve(
         await _run(uvicorn.Server(config), listening.url(socket), socket)
     finally:
         producer.close()
-    log.info("stopped: %d records admitted", receiver.admitted_records,
-             extra={"action": "stopped"})  # fmt: skip # one sentence
+    log.info("stopped: %d records admitted, %d rejected", receiver.admitted_records,
+             receiver.rejected_records, extra={"action": "stopped"})  # fmt: skip # one
 
 
 async def _run(server: uvicorn.Server, url: str, socket: listening.Socket) -> None:

@@ -47,6 +47,11 @@ class Signal:
         """The records of a scope."""
         return getattr(scope, self.fields[2])
 
+    def place(self, *at: int) -> str:
+        """Name a part of a request by its position, as JSON has it."""
+        steps = zip(self.names, at, strict=False)  # to a group, a scope or a record
+        return ".".join(f"{name}[{number}]" for name, number in steps)
+
     def each(self, request: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Every record with the resource and the scope it is of."""
         for group in self.groups(request):

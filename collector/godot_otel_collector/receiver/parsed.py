@@ -1,0 +1,79 @@
+"""What was parsed of a request, and what of it could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+from starlette.exceptions import HTTPException
+
+from godot_otel_collector.receiver.malformed import MALFORMED, Malformed, why
+from godot_otel_collector.receiver.signals import Signal
+
+MAX_RECORDS = 100_000
+"""Empty records are 2 bytes in a body, and a hundred in memory."""
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A request, and how many of its records are not in it."""
+
+    signal: Signal
+    request: Any = field(init=False)
+    records: int = 0
+    rejected: int = 0
+    said: str = ""
+    """Where the first one was rejected, and why; or else the first remark."""
+
+    def __post_init__(self) -> None:
+        self.request = self.signal.request()
+
+    def bound(self, more: int) -> None:
+        """Refuse a request that has *more* records than one may have.
+
+        Raises:
+            HTTPException: 413 too many records.
+        """
+        if self.records + self.rejected + more > MAX_RECORDS:
+            raise HTTPException(
+                413,
+                f"the body has more than {MAX_RECORDS:,} records: send smaller batches",
+            )
+
+    def add(
+        self,
+        scope: Any,
+        at: tuple[int, int, int],
+        fill: Callable[[Message, Any], str],
+        source: Any,
+    ) -> None:
+        """Let *fill* make a record of *scope* from *source*; what is none is rejected.
+
+        *at* is where the record is in the request. What *fill* returns is for the
+        client to know.
+        """
+        records = self.signal.records(scope)
+        record = records.add()
+        try:
+            remark = fill(record, source)
+            if not self.signal.sound(record):
+                raise Malformed("it lacks a trace id of 16 or a span id of 8 bytes")
+        except MALFORMED as error:
+            records.pop()
+            self.reject(1, self.signal.place(*at), why(error))
+            return
+        self.records += 1
+        if remark:
+            self.remark(f"{self.signal.place(*at)}: {remark}")
+
+    def reject(self, records: int, place: str, why: str) -> None:
+        """Count *records* that cannot be taken, because of what is at *place*."""
+        if not self.rejected:
+            self.said = f"{place}: {why}"
+        self.rejected += records
+
+    def remark(self, sentence: str) -> None:
+        """Keep what a client should know though its records were taken."""
+        self.said = self.said or sentence
