@@ -13,8 +13,11 @@ demo: .venv/shop ## a Flask and an aiohttp service, a request through both, and 
 demo-node: .venv/shop ## the same with an Express service in front; needs Node.js >= 20.6 and npm
 	@$(BIN)/python examples/express/demo.py
 
-test: .venv/test ## all tests, with the servers they start themselves, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: .venv/test ## the tests, with the servers they start themselves: ten minutes on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+slow: .venv/test ## the long tests: pipelines under load, processes killed, installs, other Pythons
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 soak: .venv/test ## break the pipeline at random for 20 minutes, and count what came of it
 	@$(BIN)/python tests/faults/soak.py
@@ -77,4 +80,4 @@ clean: ## forget the virtual environment and what was built
 	echo "installed in $$((SECONDS - start)) s"
 	@touch $@
 
-.PHONY: help demo demo-node test soak lint fix docs dist up bench clean
+.PHONY: help demo demo-node test slow soak lint fix docs dist up bench clean

@@ -11,6 +11,7 @@ from mcp import Client, StdioServerParameters
 
 from godot_otel.cli.serve import mcp as command
 
+pytestmark = pytest.mark.slow
 CONFORMANCE = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 BASELINE = Path(__file__).with_name("baseline.yml")
 LIST = ["--method", "tools/list", "--strict", "--format", "json"]

@@ -94,6 +94,7 @@ def wait_for(path, pattern: str, seconds: float) -> float:
     return float(match[1])
 
 
+@pytest.mark.slow
 def test_a_level_reaches_a_busy_and_an_idle_process_and_ends(
     server, start, registered, tmp_path
 ):
@@ -128,6 +129,7 @@ def test_a_level_reaches_a_busy_and_an_idle_process_and_ends(
     assert len((tmp_path / "idle.err").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_console_stays_as_the_application_chose_it(
     server, start, registered, tmp_path
 ):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import hypothesis
 import hypothesis.strategies as st
+import pytest
 from fix_lines import Row
 from fix_mcp import ask, client
 from fix_spans import Span, Spans, link
@@ -158,6 +159,7 @@ async def test_canaries_change_nothing_outside_their_own_place(new_store):
             assert found[call] == outcome, (title, call)
 
 
+@pytest.mark.slow
 async def test_no_answer_is_longer_than_a_client_takes(lines, store_dsn):
     long = "".join(f"{n}é" for n in range(1200))
     for n in range(30):
@@ -307,6 +309,7 @@ def next_cursor(said: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 async def test_a_regular_expression_cannot_hang_the_store(lines, store_dsn):
     lines.add(*(Row("a" * 6001 + "b", START, trace_id=TRACE) for _ in range(20)))
     limited = make_conninfo(store_dsn, options="-c statement_timeout=500ms")

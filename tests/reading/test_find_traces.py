@@ -151,6 +151,7 @@ async def test_traces_whose_newest_lines_are_of_one_moment_are_all_found(lines, 
         assert await pages(reader, filters=filters, limit=2) == expected
 
 
+@pytest.mark.slow
 async def test_a_search_that_runs_out_of_time_goes_on_and_shows_none_twice(
     lines, reader, monkeypatch
 ):
