@@ -36,6 +36,8 @@ def redact(
                 _pairs(scope.scope.attributes, redactor)
                 for record in scope.log_records:
                     _value(record.body, redactor)
+                    _text(record, "severity_text", redactor)
+                    _text(record, "event_name", redactor)
                     _pairs(record.attributes, redactor)
         return
     for group in request.resource_spans:

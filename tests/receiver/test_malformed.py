@@ -1,6 +1,7 @@
 """What is wrong with records is said by place and field, and what is readable taken."""
 
 import json
+import re
 
 import pytest
 from fix_otlp_spans import request as spans
@@ -19,12 +20,24 @@ FIRST = "resourceLogs[0].scopeLogs[0].logRecords[0]"
 
 
 def logs(*records: object) -> Parsed:
-    tree = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
-    return parse(json.dumps(tree).encode(), Encoding.JSON)
+    return parsed([{"scopeLogs": [{"logRecords": records}]}])
 
 
-def taken(parsed: Parsed) -> list[LogRecord]:
-    return [record for _, _, record in parsed.signal.each(parsed.request)]
+def parsed(groups: object, signal: Signal = LOGS) -> Parsed:
+    return parse(json.dumps({signal.names[0]: groups}).encode(), Encoding.JSON, signal)
+
+
+def taken(found: Parsed) -> list[LogRecord]:
+    return [record for _, _, record in found.signal.each(found.request)]
+
+
+def nested(depth: int, leaf: object) -> object:
+    for _ in range(depth):
+        leaf = {"arrayValue": {"values": [leaf]}}
+    return leaf
+
+
+VALUE = 'is no object, such as {"stringValue": "..."}'
 
 
 @pytest.mark.parametrize(
@@ -32,132 +45,266 @@ def taken(parsed: Parsed) -> list[LogRecord]:
     [
         ({"timeUnixNano": SECRET}, "timeUnixNano is malformed"),
         ({"timeUnixNano": -1}, "timeUnixNano is malformed"),
-        ({"severityNumber": float("inf")}, "it is malformed"),
-        ({"traceId": 5}, "traceId is no text"),
-        ({"spanId": [SECRET]}, "spanId is no text"),
-        ({"body": SECRET}, 'body is no object, such as {"stringValue": "..."}'),
-        ({"body": [{}]}, "body is malformed"),
-        ({"attributes": [SECRET]}, "attributes is no object"),
-        (
-            {"attributes": [{"key": "a", "value": SECRET}]},
-            'attributes.value is no object, such as {"stringValue": "..."}',
-        ),
-        (
-            {"body": {"arrayValue": {"values": [SECRET]}}},
-            'body.arrayValue.values is no object, such as {"stringValue": "..."}',
-        ),
+        ({"severityNumber": float("inf")}, "severityNumber is no number of OTLP's"),
+        ({"severityNumber": float("nan")}, "severityNumber is no number of OTLP's"),
+        ({"severityNumber": "ERROR"}, "severityNumber is no number of OTLP's"),
+        ({"severityNumber": 17.5}, "severityNumber is no number of OTLP's"),
+        ({"severityNumber": True}, "severityNumber is no number of OTLP's"),
+        ({"severityNumber": 2**32 + 17}, "severityNumber is no number of OTLP's"),
+        ({"flags": 2**32}, "flags is malformed"),
+        ({"body": SECRET}, f"body {VALUE}"),
+        ({"body": []}, f"body {VALUE}"),
+        ({"body": [None]}, f"body {VALUE}"),
         ({"body": {"intValue": SECRET}}, "body.intValue is malformed"),
+        ({"body": {"doubleValue": 10**400}}, "body.doubleValue is malformed"),
+        ({"body": {"bytesValue": "!!!"}}, "body.bytesValue is no base64"),
+        ({"body": {"bytesValue": 5}}, "body.bytesValue is no base64"),
+        ({"body": {"intValue": 1, "boolValue": True}}, "body is malformed"),
+        ({"body": {"arrayValue": []}}, "body.arrayValue is no object"),
+        (
+            {"body": {"arrayValue": {"values": [{}, SECRET]}}},
+            f"body.arrayValue.values[1] {VALUE}",
+        ),
+        ({"attributes": SECRET}, "attributes is no list"),
+        ({"attributes": {"key": SECRET}}, "attributes is no list"),
+        ({"attributes": [SECRET]}, "attributes[0] is no object"),
+        ({"attributes": [{}, None]}, "attributes[1] is no object"),
+        ({"attributes": [{"key": 5}]}, "attributes[0].key is malformed"),
+        ({"attributes": [{"value": SECRET}]}, f"attributes[0].value {VALUE}"),
         (
             {"attributes": [{"key": "a", "value": {"intValue": SECRET}}]},
-            "attributes.value.intValue is malformed",
+            "attributes[0].value.intValue is malformed",
         ),
-        ({"attributes": {"key": SECRET}}, "attributes is malformed"),
-        (
-            {"body": {"intValue": f"Failed to parse {SECRET} field: "}},
-            "body is malformed",
-        ),
+        ({"traceId": TRACE, "trace_id": TRACE}, "traceId is there by two names"),
         (SECRET, "it is no object"),
         (None, "it is no object"),
     ],
-)
+)  # fmt: skip # a table
 def test_a_bad_record_is_named_by_place_and_field_never_by_value(record, why):
-    parsed = logs({"body": {"stringValue": "before"}}, record, record, {})
-    assert (parsed.records, parsed.rejected) == (2, 2)
-    assert parsed.said == f"{FIRST[:-2]}1]: {why}"
-    assert SECRET not in parsed.said
-    assert [one.body.string_value for one in taken(parsed)] == ["before", ""]
+    found = logs({"body": {"stringValue": "before"}}, record, record, {"flags": 1})
+    assert (found.records, found.rejected) == (2, 2)
+    assert found.problem == f"{FIRST[:-2]}1]: {why}"
+    assert [one.body.string_value for one in taken(found)] == ["before", ""]
+
+
+@pytest.mark.parametrize("deep", [{"stringValue": "x"}, {"intValue": SECRET}, SECRET])
+@pytest.mark.parametrize("depth", [20, 47, 48, 49, 50, 51, 150])
+@pytest.mark.parametrize("encoding", Encoding)
+def test_at_every_depth_a_record_costs_itself_alone(depth, deep, encoding):
+    if encoding is Encoding.JSON:
+        found = logs({"body": nested(depth, deep)}, {"flags": 1})
+    else:
+        raw = b"\x0a\x01x"  # a body of text, in as many lists
+        for _ in range(depth):
+            inside = b"\x0a" + varint(len(raw)) + raw
+            raw = b"\x2a" + varint(len(inside)) + inside
+        for tag in (b"\x2a", b"\x12", b"\x12", b"\x0a"):  # body, record, scope, group
+            raw = tag + varint(len(raw)) + raw
+        good = b"\x0a\x04\x12\x02\x12\x00"
+        found = parse(raw + good, encoding)
+    assert found.records + found.rejected == 2
+    assert found.records >= 1
+    if depth == 20 and deep == {"stringValue": "x"}:
+        assert found.records == 2
+    assert SECRET not in found.problem
+    assert found.request.SerializeToString()
+
+
+def varint(number: int) -> bytes:
+    groups = []
+    while number > 127:
+        groups.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*groups, number])
 
 
 def test_the_place_is_of_the_whole_request():
-    tree = {"resourceLogs": [
-        {"scopeLogs": [{}, {"logRecords": [{}, {"flags": "x"}]}]}
-        for _ in range(2)
-    ]}  # fmt: skip # one tree
-    parsed = parse(json.dumps(tree).encode(), Encoding.JSON)
-    assert (parsed.records, parsed.rejected) == (2, 2)
-    assert parsed.said.startswith("resourceLogs[0].scopeLogs[1].logRecords[1]: flags")
+    scopes = [{}, {"logRecords": [{}, {"flags": "x"}]}]
+    found = parsed([{"scopeLogs": scopes} for _ in range(2)])
+    assert (found.records, found.rejected) == (2, 2)
+    assert found.problem.startswith("resourceLogs[0].scopeLogs[1].logRecords[1]: flags")
 
 
-@pytest.mark.parametrize("no_hex", ["xyz", "W47/95gDgQPSabYzgT/GDA==", "x" * 1000])
-def test_a_line_whose_ids_are_no_hex_is_taken_and_has_them_as_attributes(no_hex):
-    parsed = logs(
+@pytest.mark.parametrize(
+    "no_id", ["xyz", "W47/95gDgQPSabYzgT/GDA==", "x" * 1000, 5, [SECRET], False]
+)
+def test_a_line_whose_ids_are_no_hex_is_taken_and_has_them_as_attributes(no_id):
+    found = logs(
         {"traceId": TRACE},
-        {"traceId": no_hex, "attributes": [{"key": "k", "value": {}}]},
-        {"traceId": TRACE, "spanId": no_hex},
+        {"traceId": no_id, "attributes": [{"key": "k", "value": {}}]},
+        {"traceId": TRACE, "spanId": no_id},
     )
-    assert (parsed.records, parsed.rejected) == (3, 0)
-    assert parsed.said == (
-        f"{FIRST[:-2]}1]: traceId is no hex: see log.original_trace_id"
-    )
-    good, traceless, spanless = taken(parsed)
+    assert (found.records, found.rejected) == (3, 0)
+    why = "traceId is no hex: see log.original_trace_id"
+    assert found.remarked == f"{FIRST[:-2]}1]: {why}"
+    good, traceless, spanless = taken(found)
     assert good.trace_id.hex() == spanless.trace_id.hex() == TRACE
     assert (traceless.trace_id, spanless.span_id) == (b"", b"")
     kept = [(one.key, one.value.string_value) for one in traceless.attributes]
-    assert kept == [("k", ""), ("log.original_trace_id", no_hex[:128])]
+    text = no_id if isinstance(no_id, str) else json.dumps(no_id)
+    assert kept == [("k", ""), ("log.original_trace_id", text)]
     [attribute] = spanless.attributes
     assert attribute.key == "log.original_span_id"
 
 
+def test_an_id_of_another_length_is_kept_for_the_collector_and_remarked():
+    found = logs({"traceId": "abcd"})
+    assert taken(found)[0].trace_id == b"\xab\xcd"
+    assert found.remarked == (
+        f"{FIRST}: traceId has not 16 bytes: see log.original_trace_id"
+    )
+
+
+ANY_ID = "it lacks a trace id of 16 or a span id of 8 bytes"
+NO_LINK = "links[1].traceId is no hex"
+
+
 @pytest.mark.parametrize(
-    ("field", "value", "why"),
+    ("fields", "why"),
     [
-        ("traceId", "xyz", "traceId is no hex"),
-        ("spanId", "xyz", "spanId is no hex"),
-        ("spanId", None, "it lacks a trace id of 16 or a span id of 8 bytes"),
-        ("traceId", "abcd", "it lacks a trace id of 16 or a span id of 8 bytes"),
-        ("links", 7, "links is no object"),
-        ("links", [7], "links is no object"),
-        ("links", [{"traceId": "xyz"}], "links.traceId is no hex"),
-        ("links", [{"spanId": 7}], "spanId is no text"),
+        ({"traceId": "xyz"}, "traceId is no hex"),
+        ({"spanId": 5}, "spanId is no hex"),
+        ({"spanId": None}, ANY_ID),
+        ({"traceId": "abcd"}, ANY_ID),
+        ({"links": 7}, "links is no list"),
+        ({"links": [7]}, "links[0] is no object"),
+        ({"links": [{"traceId": TRACE}, {"traceId": "xyz"}]}, NO_LINK),
+        ({"links": [{}, {"traceId": 7}]}, NO_LINK),
+        ({"kind": "SERVER"}, "kind is no number of OTLP's"),
+        ({"kind": 2.7}, "kind is no number of OTLP's"),
+        ({"status": {"code": "ERROR"}}, "status.code is no number of OTLP's"),
+        ({"status": []}, "status is no object"),
+        (
+            {"events": [{}, {"timeUnixNano": "soon"}]},
+            "events[1].timeUnixNano is malformed",
+        ),
     ],
 )
-def test_a_span_without_its_ids_is_rejected(field, value, why):
+def test_a_span_that_is_none_is_rejected(fields, why):
     good = {"traceId": TRACE, "spanId": "00f067aa0ba902b7"}
-    tree = {"resourceSpans": [{"scopeSpans": [{"spans": [{**good, field: value}]}]}]}
-    parsed = parse(json.dumps(tree).encode(), Encoding.JSON, TRACES)
-    assert (parsed.records, parsed.rejected) == (0, 1)
-    assert parsed.said == f"resourceSpans[0].scopeSpans[0].spans[0]: {why}"
+    found = parsed([{"scopeSpans": [{"spans": [{**good, **fields}, good]}]}], TRACES)
+    assert (found.records, found.rejected) == (1, 1)
+    assert found.problem == f"resourceSpans[0].scopeSpans[0].spans[0]: {why}"
 
 
-def test_a_span_whose_parent_is_no_hex_is_taken():
-    made = {"traceId": TRACE, "spanId": "00f067aa0ba902b7", "parentSpanId": "xyz"}
-    tree = {"resourceSpans": [{"scopeSpans": [{"spans": [made]}]}]}
-    parsed = parse(json.dumps(tree).encode(), Encoding.JSON, TRACES)
-    assert (parsed.records, parsed.rejected) == (1, 0)
-    [found] = taken(parsed)
-    assert found.attributes[0].key == "span.original_parent_id"
+def test_what_otlp_lets_a_span_have_is_taken():
+    made = {
+        "traceId": TRACE.upper(), "spanId": "00f067aa0ba902b7", "parentSpanId": "xyz",
+        "kind": "SPAN_KIND_SERVER", "status": {"code": 2.0, "novel": 1},
+        "links": [{"traceId": TRACE, "parentSpanId": "zz"}], "[x.y]": 1,
+    }  # fmt: skip # one span
+    found = parsed([{"scopeSpans": [{"spans": [made]}], "[x.y]": 1}], TRACES)
+    assert (found.records, found.rejected) == (1, 0)
+    [one] = taken(found)
+    assert (one.trace_id.hex(), one.kind, one.status.code) == (TRACE, 2, 2)
+    assert one.attributes[0].key == "span.original_parent_id"
 
 
 def test_names_of_the_protocols_files_are_read_as_those_of_its_json():
     record = {
         "trace_id": TRACE, "span_id": "00f067aa0ba902b7", "severity_number": 9,
-        "time_unix_nano": "7",
+        "time_unix_nano": "7", "parent_span_id": "none of a line",
     }  # fmt: skip # one record
     tree = {"resource_logs": [{"scope_logs": [{"log_records": [record]}]}]}
-    parsed = parse(json.dumps(tree).encode(), Encoding.JSON)
-    assert (parsed.records, parsed.rejected, parsed.said) == (1, 0, "")
-    [found] = taken(parsed)
-    assert (found.trace_id.hex(), found.time_unix_nano) == (TRACE, 7)
-    assert (found.span_id.hex(), found.severity_number) == ("00f067aa0ba902b7", 9)
+    found = parse(json.dumps(tree).encode(), Encoding.JSON)
+    assert (found.records, found.rejected) == (1, 0)
+    assert (found.problem, found.remarked) == ("", "")
+    [one] = taken(found)
+    assert (one.trace_id.hex(), one.time_unix_nano) == (TRACE, 7)
+    assert (one.span_id.hex(), one.severity_number) == ("00f067aa0ba902b7", 9)
+
+
+NOTHING = "resourceLogs: nothing of it was taken"
+RECORDS = {"logRecords": [{}]}
 
 
 @pytest.mark.parametrize(
-    ("signal", "tree", "said"),
+    ("tree", "remark"),
     [
-        (LOGS, {"logs": [{}]}, "there is no resourceLogs in it: nothing was taken"),
-        (LOGS, {"resourceSpans": []}, "there is no resourceLogs in it: nothing was"),
-        (TRACES, {"resourceLogs": []}, "there is no resourceSpans in it: nothing was"),
-        (LOGS, {"resourceLogs": None}, ""),
-        (LOGS, {}, ""),
+        ({"logs": [{}]}, f"it has no {NOTHING}"),
+        ({"resourceSpans": []}, f"it has no {NOTHING}"),
+        (
+            {"resourceLogs": [{"instrumentationLibraryLogs": [RECORDS]}]},
+            "resourceLogs[0] has no scopeLogs: nothing of it was taken",
+        ),
+        (
+            {"resourceLogs": [{"scopeLogs": [{"records": [{}]}]}]},
+            "resourceLogs[0].scopeLogs[0] has no logRecords: nothing of it was taken",
+        ),
+        ({"resourceLogs": None}, ""),
+        ({"resourceLogs": [{}]}, ""),
+        ({"resourceLogs": [{"scopeLogs": []}]}, ""),
+        ({}, ""),
     ],
 )
-def test_a_request_that_brings_nothing_by_its_names_says_so(
-    signal: Signal, tree: object, said: str
-):
-    parsed = parse(json.dumps(tree).encode(), Encoding.JSON, signal)
-    assert (parsed.records, parsed.rejected) == (0, 0)
-    assert parsed.said.startswith(said)
-    assert bool(parsed.said) == bool(said)
+def test_a_request_that_brings_nothing_by_its_names_says_so(tree, remark):
+    found = parse(json.dumps(tree).encode(), Encoding.JSON)
+    assert (found.records, found.rejected) == (0, 0)
+    assert found.remarked == remark
+
+
+@pytest.mark.parametrize(
+    ("record", "remark"),
+    [
+        ({"body": {"message": "hello"}}, "body"),
+        ({"body": {"kvlistValue": {"a": "b"}}}, "body.kvlistValue"),
+        ({"attributes": [{"value": {"string": "b"}}]}, "attributes[0].value"),
+        ({"attributes": [{"a": "b"}]}, "attributes[0]"),
+    ],
+)  # fmt: skip # a table
+def test_an_object_of_unknown_fields_alone_is_empty_and_remarked(record, remark):
+    found = logs(record)
+    assert (found.records, found.rejected) == (1, 0)
+    assert found.remarked == (
+        f"{FIRST}: {remark} has no field that is known, and is empty now"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "lost", "why"),
+    [
+        (
+            {"resource": {"attributes": {"service.name": SECRET}},
+             "scopeLogs": [RECORDS, RECORDS]},
+            2, "resourceLogs[0]: resource.attributes is no list",
+        ),
+        (
+            {"schemaUrl": 5, "scopeLogs": [RECORDS, 5]},
+            1, "resourceLogs[0]: schemaUrl is malformed",
+        ),
+        ({"scopeLogs": SECRET}, 0, "resourceLogs[0]: scopeLogs is no list"),
+        ({"scopeLogs": {}}, 0, "resourceLogs[0]: scopeLogs is no list"),
+        (
+            {"scopeLogs": [RECORDS], "scope_logs": [RECORDS]},
+            0, "resourceLogs[0]: scopeLogs is there by two names",
+        ),
+        ({"scopeLogs": [5]}, 0, "resourceLogs[0].scopeLogs[0]: it is no object"),
+        (
+            {"scopeLogs": [{"scope": [], **RECORDS}]},
+            1, "resourceLogs[0].scopeLogs[0]: scope is no object",
+        ),
+        (
+            {"scopeLogs": [{"logRecords": 5}]},
+            0, "resourceLogs[0].scopeLogs[0]: logRecords is no list",
+        ),
+        (SECRET, 0, "resourceLogs[0]: it is no object"),
+    ],
+)  # fmt: skip # a table
+def test_a_bad_resource_or_scope_costs_what_is_of_it_alone(group, lost, why):
+    found = parsed([group, {"scopeLogs": [{"logRecords": [{"flags": 7}]}]}])
+    assert (found.records, found.rejected, found.problem) == (1, lost, why)
+    assert [one.flags for one in taken(found)] == [7]
+    if not lost:
+        with pytest.raises(HTTPException, match=re.escape(why)):
+            parsed([group])
+
+
+def test_resources_and_scopes_are_bounded_as_records_are():
+    for many in ([{}] * 100_001, [{"scopeLogs": [{}] * 100_000}]):
+        with pytest.raises(HTTPException, match="more than 100,000"):
+            parsed(many)
+    with pytest.raises(HTTPException, match="more than 100,000"):
+        parse(b"\x0a\x00" * 100_001, Encoding.PROTOBUF)
 
 
 def test_bytes_that_are_no_utf8_spoil_no_neighbour():
@@ -166,7 +313,7 @@ def test_bytes_that_are_no_utf8_spoil_no_neighbour():
     tree = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
     data = json.dumps(tree).encode().replace(rb"\u00ff", b"\xff")
     found = [one.body.string_value for one in taken(parse(data, Encoding.JSON))]
-    assert found == ["one", "tw�", "three ?"]
+    assert found == ["one", "tw\N{REPLACEMENT CHARACTER}", "three ?"]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +323,10 @@ def test_bytes_that_are_no_utf8_spoil_no_neighbour():
         (b'{\n"resourceLogs": [}', "Expecting value: line 2 column 18 (char 19)"),
         (b'["' + SECRET.encode() + b'"]', "it is no object"),
         (b"\xff\xfe", "Expecting value"),
-        (b'{"resourceLogs": [1]}', "resourceLogs holds what is no object"),
+        (b'{"resourceLogs": [1]}', "resourceLogs[0]: it is no object"),
         (b'{"resourceLogs": {"a": 1}}', "resourceLogs is no list"),
-        (b'{"resourceLogs": [{"schemaUrl": 5}]}', "schemaUrl is malformed"),
+        (b'{"resourceLogs": ""}', "resourceLogs is no list"),
+        (b'{"resourceLogs": [], "resource_logs": []}', "is there by two names"),
     ],
 )
 def test_a_body_that_is_none_is_told_why(data, why):
@@ -194,14 +342,14 @@ def test_a_body_that_is_none_is_told_why(data, why):
 def test_bad_parts_of_protobuf_are_named_by_place():
     message = spans([span("fine"), span("spoilt"), span("no id", trace_id=b"")])
     data = message.SerializeToString().replace(b"spoilt", b"\xff" * 6)
-    parsed = parse(data, Encoding.PROTOBUF, TRACES)
-    assert (parsed.records, parsed.rejected) == (1, 2)
-    assert parsed.said == (
-        "resourceSpans[0].scopeSpans[0].spans[1]: it is cut short, is no such message,"
-        " or has a text that is no UTF-8"
+    found = parse(data, Encoding.PROTOBUF, TRACES)
+    assert (found.records, found.rejected) == (1, 2)
+    assert found.problem == (
+        "resourceSpans[0].scopeSpans[0].spans[1]: it is cut short, nested too deeply,"
+        " no such message, or has a text that is no UTF-8"
     )
     message.resource_spans[0].resource.attributes.add(key="spoilt")
     data = message.SerializeToString().replace(b"spoilt", b"\xff" * 6)
-    parsed = parse(data, Encoding.PROTOBUF, TRACES)
-    assert (parsed.records, parsed.rejected) == (0, 3)
-    assert parsed.said.startswith("resourceSpans[0].resource: it is cut short")
+    found = parse(data, Encoding.PROTOBUF, TRACES)
+    assert (found.records, found.rejected) == (0, 3)
+    assert found.problem.startswith("resourceSpans[0].resource: it is cut short")

@@ -131,6 +131,13 @@ def test_what_cannot_be_taken_gets_its_status_and_the_next_request_works(
     assert bodies(stored) == ["fine"]
 
 
+def test_what_is_refused_is_in_the_log_once_a_minute(receiver, client):
+    for _ in range(3):
+        client.send(b"{garbage", JSON)
+    [line] = receiver.lines("refused")
+    assert line["message"].startswith("a client's request was refused: ")
+
+
 def test_a_body_without_a_length_is_bounded_too(client, stored):
     chunks = (bytes(2**20) for _ in range(50))
     answer = client.send(chunks)
@@ -257,8 +264,8 @@ def test_single_bad_records_are_named_and_their_neighbours_taken(client, stored)
     assert number == 2
     assert why == (
         "records not taken: 1 malformed, first resourceLogs[0].scopeLogs[0]"
-        ".logRecords[1]: it is cut short, is no such message, or has a text that is no"
-        " UTF-8; 1 larger than 4 MiB"
+        ".logRecords[1]: it is cut short, nested too deeply, no such message, or has a"
+        " text that is no UTF-8; 1 larger than 4 MiB"
     )
     assert bodies(stored) == ["before", "after"]
 
@@ -283,7 +290,10 @@ def test_what_is_rejected_or_odd_is_in_the_answer_and_the_log(receiver, client, 
         "errorMessage": f"{place}[0]: traceId is no hex: see log.original_trace_id"
     }}  # fmt: skip # one object
     tree["resourceLogs"][0]["scopeLogs"][0]["logRecords"] = records
-    why = f"records not taken: 1 malformed, first {place}[1]: flags is malformed"
+    why = (
+        f"records not taken: 1 malformed, first {place}[1]: flags is malformed;"
+        f" {place}[0]: traceId is no hex: see log.original_trace_id"
+    )
     for _ in range(3):
         answer = client.send(json.dumps(tree).encode(), JSON)
         assert json.loads(answer.body) == {

@@ -35,6 +35,7 @@ from godot_otel_collector.redaction import redact
 
 MAX_IN_FLIGHT = 64
 _RETRY = {"Retry-After": "2"}  # exporters give up after 10 s altogether
+_NEVER = {400, 413, 415}
 _AWAY_SECONDS = 1.0
 _METRICS = "/v1/metrics"
 _NO_METRICS = "metrics are not stored: set OTEL_METRICS_EXPORTER=none"
@@ -56,11 +57,22 @@ class Receiver:
 
     async def logs(self, request: Request) -> Response:
         """Answer once the queue holds what the request brought."""
-        return await self._answer(request, LOGS)
+        return await self._noted(request, LOGS)
 
     async def traces(self, request: Request) -> Response:
         """Answer once the queue holds what the request brought."""
-        return await self._answer(request, TRACES)
+        return await self._noted(request, TRACES)
+
+    async def _noted(self, request: Request, signal: Signal) -> Response:
+        """Answer; what can never be taken is in the log too, where it is looked for."""
+        try:
+            return await self._answer(request, signal)
+        except HTTPException as problem:
+            if problem.status_code in _NEVER:
+                self._reports.warn(
+                    "refused", "a client's request was refused: %s", problem.detail
+                )
+            raise
 
     async def _answer(self, request: Request, signal: Signal) -> Response:
         form = answers.encoding(request.headers)
@@ -124,15 +136,14 @@ class Receiver:
 
 
 def _said(parsed: Parsed, too_large: int) -> str:
-    """What a client is told: which of its records were not taken and why, or less."""
-    if not parsed.rejected and not too_large:
-        return parsed.said
+    """What a client is told: which of its records were not taken, and what is odd."""
     lost = []
-    if parsed.rejected:
-        lost.append(f"{parsed.rejected} malformed, first {parsed.said}")
+    if parsed.problem:
+        lost.append(f"{parsed.rejected} malformed, first {parsed.problem}")
     if too_large:
         lost.append(f"{too_large} larger than 4 MiB")
-    return f"records not taken: {'; '.join(lost)}"
+    said = [f"records not taken: {'; '.join(lost)}"] if lost else []
+    return "; ".join(said + ([parsed.remarked] if parsed.remarked else []))
 
 
 def build(receiver: Receiver) -> Starlette:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 from google.protobuf.json_format import ParseError
 from google.protobuf.message import DecodeError
@@ -13,8 +12,6 @@ MALFORMED = (
     DecodeError, ParseError, ValueError, TypeError, AttributeError, LookupError,
     ArithmeticError, RecursionError,
 )  # fmt: skip # one list
-_FIELD = re.compile(r"Failed to parse (\w+) field: ")
-_DEEPEST = 4
 
 
 class Malformed(ValueError):
@@ -25,18 +22,11 @@ def why(error: Exception) -> str:
     """Say what *error* means; its own text may quote the body, and with it a secret."""
     if isinstance(error, Malformed | json.JSONDecodeError):
         return str(error)  # of JSON: what was expected, and its line and column
-    if isinstance(error, DecodeError):
-        return "it is cut short, is no such message, or has a text that is no UTF-8"
-    if isinstance(error, ParseError) and (fields := _fields(str(error))):
-        return f"{'.'.join(fields)} is malformed"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, DecodeError | UnicodeDecodeError):
+        return (
+            "it is cut short, nested too deeply, no such message, or has a text that"
+            " is no UTF-8"
+        )
     return "it is malformed"
-
-
-def _fields(text: str) -> list[str]:
-    """The path of fields that json_format begins its sentence with."""
-    found: list[str] = []
-    end = 0
-    while len(found) < _DEEPEST and (match := _FIELD.match(text, end)):
-        found.append(match[1])
-        end = match.end()
-    return found

@@ -24,19 +24,23 @@ class Parsed:
     request: Any = field(init=False)
     records: int = 0
     rejected: int = 0
-    said: str = ""
-    """Where the first one was rejected, and why; or else the first remark."""
+    problem: str = ""
+    """Where the first one was rejected, and why."""
+    remarked: str = ""
+    """The first of what a client should know though it costs no record."""
+    _parts: int = 0
 
     def __post_init__(self) -> None:
         self.request = self.signal.request()
 
     def bound(self, more: int) -> None:
-        """Refuse a request that has *more* records than one may have.
+        """Count *more* records, or resources or scopes, which cost as much.
 
         Raises:
-            HTTPException: 413 too many records.
+            HTTPException: 413 too many.
         """
-        if self.records + self.rejected + more > MAX_RECORDS:
+        self._parts += more
+        if self._parts > MAX_RECORDS:
             raise HTTPException(
                 413,
                 f"the body has more than {MAX_RECORDS:,} records: send smaller batches",
@@ -70,10 +74,9 @@ class Parsed:
 
     def reject(self, records: int, place: str, why: str) -> None:
         """Count *records* that cannot be taken, because of what is at *place*."""
-        if not self.rejected:
-            self.said = f"{place}: {why}"
+        self.problem = self.problem or f"{place}: {why}"
         self.rejected += records
 
     def remark(self, sentence: str) -> None:
         """Keep what a client should know though its records were taken."""
-        self.said = self.said or sentence
+        self.remarked = self.remarked or sentence

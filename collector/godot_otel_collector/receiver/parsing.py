@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from godot_otel_collector.receiver import otlp_json
 from godot_otel_collector.receiver.answers import Encoding
-from godot_otel_collector.receiver.malformed import MALFORMED, why
+from godot_otel_collector.receiver.malformed import MALFORMED, Malformed, why
 from godot_otel_collector.receiver.parsed import Parsed
 from godot_otel_collector.receiver.signals import LOGS, Signal
 from godot_otel_collector.wire import Whole
@@ -23,8 +23,12 @@ def parse(data: bytes, encoding: Encoding, signal: Signal = LOGS) -> Parsed:
     """
     try:
         if encoding is Encoding.JSON:
-            return otlp_json.parse(data, signal)
-        return _from_protobuf(data, signal)
+            found = otlp_json.parse(data, signal)
+        else:
+            found = _from_protobuf(data, signal)
+        if found.problem and not found.records and not found.rejected:
+            raise Malformed(found.problem)
+        return found
     except MALFORMED as error:
         name = signal.request.DESCRIPTOR.name
         raise HTTPException(
@@ -34,9 +38,10 @@ def parse(data: bytes, encoding: Encoding, signal: Signal = LOGS) -> Parsed:
 
 def _from_protobuf(data: bytes, signal: Signal) -> Parsed:
     whole = Whole.FromString(data)
-    records = sum(len(one.records) for group in whole.groups for one in group.scopes)
+    scopes = [scope for group in whole.groups for scope in group.scopes]
+    records = sum(len(scope.records) for scope in scopes)
     found = Parsed(signal)
-    found.bound(records)
+    found.bound(len(whole.groups) + len(scopes) + records)
     try:
         found.request.ParseFromString(data)
     except DecodeError:
@@ -52,27 +57,30 @@ def _one_by_one(whole: Any, signal: Signal) -> Parsed:
 
     A resource or scope that does is rejected with the records that are of it.
     """
+    # In place: what is appended is parsed again, a level deeper than by itself.
     found = Parsed(signal)
     for i, group in enumerate(whole.groups):
+        target = signal.groups(found.request).add()
         try:
-            target = signal.group(schema_url=group.schema_url.decode())
+            target.schema_url = group.schema_url.decode()
             target.resource.ParseFromString(group.resource)
         except MALFORMED as error:
+            signal.groups(found.request).pop()
             lost = sum(len(scope.records) for scope in group.scopes)
             found.reject(lost, f"{signal.place(i)}.resource", why(error))
             continue
         for j, scope in enumerate(group.scopes):
+            inner = signal.scopes(target).add()
             try:
-                inner = signal.scope(schema_url=scope.schema_url.decode())
+                inner.schema_url = scope.schema_url.decode()
                 inner.scope.ParseFromString(scope.scope)
             except MALFORMED as error:
+                signal.scopes(target).pop()
                 place = f"{signal.place(i, j)}.scope"
                 found.reject(len(scope.records), place, why(error))
                 continue
             for k, raw in enumerate(scope.records):
                 found.add(inner, (i, j, k), _fill, raw)
-            signal.scopes(target).append(inner)
-        signal.groups(found.request).append(target)
     return found
 
 
