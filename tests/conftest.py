@@ -24,6 +24,8 @@ from godot_otel.stack.postgres import Postgres
 from godot_otel.stack.valkey import Valkey
 
 _numbers = itertools.count(1)
+# Ten times as fast as by WAL, where nothing is synced.
+_COPY = "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
 # No deadline: machines are shared. What it finds it prints, and keeps nowhere.
 hypothesis.settings.register_profile(
     "here", deadline=None, database=None, print_blob=True
@@ -108,7 +110,7 @@ def new_store(postgres: Postgres, template: str) -> Iterator[Callable[[], str]]:
 
     def make() -> str:
         name = f"test_{next(_numbers)}"
-        _execute(postgres, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        _execute(postgres, _COPY, name, template)
         made.append(name)
         return postgres.dsn(name)
 
