@@ -98,7 +98,7 @@ def _add(
 def _object(item: bytes) -> dict[str, Any]:
     try:
         fields = loads(item)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise PermanentError("no JSON") from None
     if not isinstance(fields, dict):
         raise PermanentError("no JSON object")

@@ -70,15 +70,18 @@ def loads(data: bytes) -> Any:
     Raises:
         json.JSONDecodeError: it is no JSON.
         UnicodeDecodeError: nor UTF-8.
+        RecursionError: it is nested too deeply.
     """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        try:
-            lenient = json.dumps(json.loads(data), ensure_ascii=False)
-        except RecursionError:
-            raise json.JSONDecodeError("nested too deeply", "", 0) from None
+        lenient = json.dumps(json.loads(data, parse_int=_number), ensure_ascii=False)
         return json.loads(lenient.encode("utf-8", "replace"))
+
+
+def _number(digits: str) -> int | float:
+    """A number of any length, where Python makes an int of 4,300 digits at most."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 def _without_nul(value: Any) -> Any:

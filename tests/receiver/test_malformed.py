@@ -9,6 +9,7 @@ from fix_otlp_spans import span
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from starlette.exceptions import HTTPException
 
+from godot_otel_collector.receiver import json_shape
 from godot_otel_collector.receiver.answers import Encoding
 from godot_otel_collector.receiver.parsed import Parsed
 from godot_otel_collector.receiver.parsing import parse
@@ -49,6 +50,7 @@ VALUE = 'is no object, such as {"stringValue": "..."}'
         ({"severityNumber": float("nan")}, "severityNumber is no number of OTLP's"),
         ({"severityNumber": "ERROR"}, "severityNumber is no number of OTLP's"),
         ({"severityNumber": 17.5}, "severityNumber is no number of OTLP's"),
+        ({"severityNumber": "9" * 5000}, "severityNumber is no number of OTLP's"),
         ({"severityNumber": True}, "severityNumber is no number of OTLP's"),
         ({"severityNumber": 2**32 + 17}, "severityNumber is no number of OTLP's"),
         ({"flags": 2**32}, "flags is malformed"),
@@ -126,7 +128,16 @@ def test_the_place_is_of_the_whole_request():
 
 
 @pytest.mark.parametrize(
-    "no_id", ["xyz", "W47/95gDgQPSabYzgT/GDA==", "x" * 1000, 5, [SECRET], False]
+    "no_id",
+    [
+        "xyz",
+        TRACE[:8] + " " + TRACE[8:],
+        "W47/95gDgQPSabYzgT/GDA==",
+        "x" * 1000,
+        5,
+        [SECRET],
+        False,
+    ],
 )
 def test_a_line_whose_ids_are_no_hex_is_taken_and_has_them_as_attributes(no_id):
     found = logs(
@@ -195,6 +206,9 @@ def test_what_otlp_lets_a_span_have_is_taken():
     }  # fmt: skip # one span
     found = parsed([{"scopeSpans": [{"spans": [made]}], "[x.y]": 1}], TRACES)
     assert (found.records, found.rejected) == (1, 0)
+    assert found.remarked.endswith(
+        "parentSpanId is no hex: see span.original_parent_id"
+    )
     [one] = taken(found)
     assert (one.trace_id.hex(), one.kind, one.status.code) == (TRACE, 2, 2)
     assert one.attributes[0].key == "span.original_parent_id"
@@ -233,6 +247,15 @@ RECORDS = {"logRecords": [{}]}
         ),
         ({"resourceLogs": None}, ""),
         ({"resourceLogs": [{}]}, ""),
+        ({"resourceLogs": [{"resource": {}, "schemaUrl": "u"}]}, ""),
+        (
+            {
+                "resourceLogs": [
+                    {"novel": 1, "scopeLogs": [{"novel": 1, "logRecords": []}]}
+                ]
+            },
+            "",
+        ),
         ({"resourceLogs": [{"scopeLogs": []}]}, ""),
         ({}, ""),
     ],
@@ -305,6 +328,24 @@ def test_resources_and_scopes_are_bounded_as_records_are():
             parsed(many)
     with pytest.raises(HTTPException, match="more than 100,000"):
         parse(b"\x0a\x00" * 100_001, Encoding.PROTOBUF)
+
+
+def test_a_number_of_thousands_of_digits_spoils_no_neighbour():
+    records = b'[{}, {"body": {"intValue": %s}}, {"x": %s}]' % (
+        b"9" * 5000,
+        b"9" * 5000,
+    )
+    data = b'{"resourceLogs": [{"scopeLogs": [{"logRecords": %s}]}]}' % records
+    found = parse(data, Encoding.JSON)
+    assert (found.records, found.rejected) == (2, 1)
+    assert found.problem == f"{FIRST[:-2]}1]: body.intValue is malformed"
+
+
+def test_only_the_first_bad_record_is_searched_for_its_field(monkeypatch):
+    searched = []
+    monkeypatch.setattr(json_shape, "_blame", lambda *given: searched.append(given))
+    found = logs(*[{"body": {"intValue": "x"}}] * 100)
+    assert (found.records, found.rejected, len(searched)) == (0, 100, 1)
 
 
 def test_bytes_that_are_no_utf8_spoil_no_neighbour():

@@ -304,6 +304,19 @@ def test_what_is_rejected_or_odd_is_in_the_answer_and_the_log(receiver, client, 
     assert line["message"].startswith("a client's records not taken: ")
 
 
+def test_records_that_cannot_be_counted_are_named_too(client, stored):
+    groups = [
+        {"scopeLogs": {"logRecords": [{}]}},
+        {"scopeLogs": [{"logRecords": [{}]}]},
+    ]
+    answer = client.send(json.dumps({"resourceLogs": groups}).encode(), JSON)
+    assert json.loads(answer.body)["partialSuccess"]["errorMessage"] == (
+        "records not taken: uncounted malformed, first resourceLogs[0]: scopeLogs is no"
+        " list"
+    )
+    assert bodies(stored) == [""]
+
+
 def test_a_request_larger_than_a_batch_becomes_several_each_once(client, stored):
     texts = [f"{n} " + "x" * 50_000 for n in range(200)]
     data = request(texts).SerializeToString()

@@ -116,7 +116,8 @@ class Receiver:
         for entry in found.entries:
             self._admit(entry)
         said = _said(parsed, found.too_large)
-        if rejected := parsed.rejected + found.too_large:
+        rejected = parsed.rejected + found.too_large
+        if parsed.problem or rejected:
             self._reports.warn("rejected", "a client's %s", said)
         return sum(entry.records for entry in found.entries), rejected, said
 
@@ -139,7 +140,8 @@ def _said(parsed: Parsed, too_large: int) -> str:
     """What a client is told: which of its records were not taken, and what is odd."""
     lost = []
     if parsed.problem:
-        lost.append(f"{parsed.rejected} malformed, first {parsed.problem}")
+        many = parsed.rejected or "uncounted"  # where the list of records is none
+        lost.append(f"{many} malformed, first {parsed.problem}")
     if too_large:
         lost.append(f"{too_large} larger than 4 MiB")
     said = [f"records not taken: {'; '.join(lost)}"] if lost else []

@@ -30,16 +30,17 @@ _DEEPEST = 4  # for each step what is malformed is parsed again
 
 
 class Shape:
-    """One object, walked; *originals* says which of its ids may be none.
+    """One object, walked; *originals* says which ids of a record may be none.
 
-    They are then in *moved*, by the attribute that is to have them.
+    They are then in *moved*, by the attribute that is to have them. Without it, what is
+    walked is a resource or a scope, whose list was taken out.
     """
 
     def __init__(self, originals: Mapping[str, str] | None = None) -> None:
         self.moved: dict[str, str] = {}
         self.remark = ""
         """The first thing that a client should know though nothing is malformed."""
-        self._originals = originals or {}
+        self._originals = originals
 
     def of(self, tree: Any, kind: _Descriptor, path: str = "") -> Object:
         """Return what ParseDict is to make a message of *kind* of.
@@ -50,7 +51,7 @@ class Shape:
         if not isinstance(tree, dict):
             such = ', such as {"stringValue": "..."}' if kind.name == "AnyValue" else ""
             raise Malformed(f"{path or 'it'} is no object{such}")
-        fields, made = _fields(kind), {}
+        fields, made = fields_of(kind), {}
         for name, value in tree.items():
             field = fields.get(name)
             if field is None or value is None:
@@ -62,7 +63,8 @@ class Shape:
                 made[field.json_name] = self._list(value, field, place)
             elif (one := self._one(value, field, place)) is not None:
                 made[field.json_name] = one
-        if tree and not tree.keys() & fields.keys():
+        whole = path or self._originals is not None
+        if whole and tree and not tree.keys() & fields.keys():
             self.say(f"{path or 'it'} has no field that is known, and is empty now")
         return made
 
@@ -90,12 +92,11 @@ class Shape:
 
     def _id(self, value: Any, size: int, path: str) -> str | None:
         """An id in base64; None where it becomes an attribute, for which it is kept."""
-        original = self._originals.get(path)
-        try:
-            raw = bytes.fromhex(value)
-        except (TypeError, ValueError):
+        original = (self._originals or {}).get(path)
+        raw = _hex(value)
+        if raw is None:
             if original is None:
-                raise Malformed(f"{path} is no hex") from None
+                raise Malformed(f"{path} is no hex")
             text = value if isinstance(value, str) else json.dumps(value)
             self.moved[original] = text
             self.say(f"{path} is no hex: see {original}")
@@ -106,7 +107,7 @@ class Shape:
 
 
 @cache
-def _fields(kind: _Descriptor) -> dict[str, FieldDescriptor]:
+def fields_of(kind: _Descriptor) -> dict[str, FieldDescriptor]:
     """The fields of a message by both of their names."""
     return {
         name: field for field in kind.fields for name in (field.name, field.json_name)
@@ -117,13 +118,26 @@ def _number(value: Any, kind: _Descriptor, path: str) -> int:
     """A value of an enum, whether the protocol has a name for it or not."""
     if isinstance(value, str):
         named = kind.values_by_name.get(value)
-        number = named.number if named else int(value) if value.isdecimal() else None
+        number = named.number if named else _whole(value)
     else:
         whole = isinstance(value, int | float) and not isinstance(value, bool)
         number = int(value) if whole and value % 1 == 0 else None
     if number is None or not -_INT32 <= number < _INT32:
         raise Malformed(f"{path} is no number of OTLP's")
     return number
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= 10 else None
+
+
+def _hex(value: Any) -> bytes | None:
+    """The bytes of hex without white space between; None for what is none."""
+    try:
+        raw = bytes.fromhex(value)
+    except (TypeError, ValueError):
+        return None
+    return raw if len(value) == 2 * len(raw) else None
 
 
 def _is_base64(value: Any) -> bool:
@@ -145,14 +159,21 @@ def fill(message: Message, shape: Object) -> None:
     try:
         ParseDict(shape, message)
     except MALFORMED:
-        kind = message.DESCRIPTOR
-        raise Malformed(f"{_blame(shape, kind) or 'it'} is malformed") from None
+        raise _Unfit(shape, message.DESCRIPTOR) from None
+
+
+class _Unfit(Malformed):
+    """Says which field it is; to find it costs more than to parse what is sound."""
+
+    def __str__(self) -> str:
+        shape, kind = self.args
+        return f"{_blame(shape, kind) or 'it'} is malformed"
 
 
 def _blame(shape: Object, kind: _Descriptor, path: str = "", depth: int = 0) -> str:
     """The path to the first field that ParseDict does not take by itself."""
     for name, value in shape.items():
-        field = _fields(kind)[name]
+        field = fields_of(kind)[name]
         if _fits({name: value}, kind):
             continue
         place = f"{path}.{name}" if path else name

@@ -15,8 +15,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from godot_otel_collector.receiver import json_shape
-from godot_otel_collector.receiver.json_shape import Object, Shape
-from godot_otel_collector.receiver.malformed import MALFORMED, Malformed, why
+from godot_otel_collector.receiver.json_shape import Object, Shape, fields_of
+from godot_otel_collector.receiver.malformed import MALFORMED, Malformed
 from godot_otel_collector.receiver.parsed import Parsed
 from godot_otel_collector.receiver.signals import Signal
 from godot_otel_collector.values import loads
@@ -58,7 +58,7 @@ def _group(found: Parsed, i: int, group: Any) -> None:
         _fill(found, target, group, signal.place(i))
     except MALFORMED as error:
         signal.groups(found.request).pop()
-        found.reject(_records(signal, scopes), signal.place(i), why(error))
+        found.reject(_records(signal, scopes), signal.place(i), error)
         return
     found.bound(len(scopes))
     for j, scope in enumerate(scopes):
@@ -74,7 +74,7 @@ def _scope(found: Parsed, target: Any, at: tuple[int, int], scope: Any) -> None:
         _fill(found, inner, scope, signal.place(*at))
     except MALFORMED as error:
         signal.scopes(target).pop()
-        found.reject(len(records), signal.place(*at), why(error))
+        found.reject(len(records), signal.place(*at), error)
         return
     found.bound(len(records))
     fill = partial(_fill_record, _ORIGINALS[signal.name])
@@ -88,7 +88,8 @@ def _list(found: Parsed, tree: Any, level: int, place: str) -> list[Any]:
         raise Malformed("it is no object")
     name = found.signal.names[level]
     given = [tree.pop(one) for one in _both(found.signal, level) if one in tree]
-    if not given and tree:
+    part = (found.signal.request, found.signal.group, found.signal.scope)[level]
+    if not given and tree.keys() - fields_of(part.DESCRIPTOR).keys():
         found.remark(f"{place} has no {name}: nothing of it was taken")
     there = [one for one in given if one is not None]
     if len(there) > 1:

@@ -66,15 +66,15 @@ class Parsed:
                 raise Malformed("it lacks a trace id of 16 or a span id of 8 bytes")
         except MALFORMED as error:
             records.pop()
-            self.reject(1, self.signal.place(*at), why(error))
+            self.reject(1, self.signal.place(*at), error)
             return
         self.records += 1
         if remark:
             self.remark(f"{self.signal.place(*at)}: {remark}")
 
-    def reject(self, records: int, place: str, why: str) -> None:
+    def reject(self, records: int, place: str, error: Exception) -> None:
         """Count *records* that cannot be taken, because of what is at *place*."""
-        self.problem = self.problem or f"{place}: {why}"
+        self.problem = self.problem or f"{place}: {why(error)}"
         self.rejected += records
 
     def remark(self, sentence: str) -> None:

@@ -67,7 +67,7 @@ def _one_by_one(whole: Any, signal: Signal) -> Parsed:
         except MALFORMED as error:
             signal.groups(found.request).pop()
             lost = sum(len(scope.records) for scope in group.scopes)
-            found.reject(lost, f"{signal.place(i)}.resource", why(error))
+            found.reject(lost, f"{signal.place(i)}.resource", error)
             continue
         for j, scope in enumerate(group.scopes):
             inner = signal.scopes(target).add()
@@ -77,7 +77,7 @@ def _one_by_one(whole: Any, signal: Signal) -> Parsed:
             except MALFORMED as error:
                 signal.scopes(target).pop()
                 place = f"{signal.place(i, j)}.scope"
-                found.reject(len(scope.records), place, why(error))
+                found.reject(len(scope.records), place, error)
                 continue
             for k, raw in enumerate(scope.records):
                 found.add(inner, (i, j, k), _fill, raw)
