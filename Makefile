@@ -13,7 +13,7 @@ demo: .venv/shop ## a Flask and an aiohttp service, a request through both, and 
 demo-node: .venv/shop ## the same with an Express service in front; needs Node.js >= 20.6 and npm
 	@$(BIN)/python examples/express/demo.py
 
-test: .venv/test ## the tests, with the servers they start themselves: ten minutes on two cores
+test: .venv/test ## the tests, with the servers they start themselves: ten or twelve minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 slow: .venv/test ## the long tests: pipelines under load, processes killed, installs, other Pythons
