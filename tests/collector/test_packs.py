@@ -242,6 +242,7 @@ async def test_what_was_begun_is_finished_before_what_is_newer(
     aged(lines, days=2)
     task = Packs()
     left = "SELECT count(*) FROM logs WHERE time < %s"
+    assert run(store_dsn, left, begun + timedelta(hours=1))[0][0]
     while older := run(store_dsn, left, begun + timedelta(hours=1))[0][0]:
         assert count(store_dsn, "logs") == older + 9001  # the newer one is untouched
         await task.run(owner)

@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import ParseDict
@@ -22,6 +22,7 @@ from google.protobuf.message_factory import GetMessageClass
 from godot_otel_collector.receiver.malformed import MALFORMED, Malformed
 
 Object = dict[str, Any]
+_Read = TypeVar("_Read")
 _Descriptor = Any  # protobuf has classes of its own for each backend
 _IDS = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 """Fields in hex, which other bytes are not, and their lengths."""
@@ -30,7 +31,7 @@ _DEEPEST = 4  # for each step what is malformed is parsed again
 
 
 class Shape:
-    """One object, walked; *originals* says which ids of a record may be none.
+    """One object, walked; *originals* says which fields of a record may be none.
 
     They are then in *moved*, by the attribute that is to have them. Without it, what is
     walked is a resource or a scope, whose list was taken out.
@@ -40,7 +41,8 @@ class Shape:
         self.moved: dict[str, str] = {}
         self.remark = ""
         """The first thing that a client should know though nothing is malformed."""
-        self._originals = originals
+        self._whole = originals is not None
+        self._originals = originals or {}
 
     def of(self, tree: Any, kind: _Descriptor, path: str = "") -> Object:
         """Return what ParseDict is to make a message of *kind* of.
@@ -63,8 +65,7 @@ class Shape:
                 made[field.json_name] = self._list(value, field, place)
             elif (one := self._one(value, field, place)) is not None:
                 made[field.json_name] = one
-        whole = path or self._originals is not None
-        if whole and tree and not tree.keys() & fields.keys():
+        if (path or self._whole) and tree and not tree.keys() & fields.keys():
             self.say(f"{path or 'it'} has no field that is known, and is empty now")
         return made
 
@@ -81,7 +82,8 @@ class Shape:
         if field.message_type:
             return self.of(value, field.message_type, path)
         if field.enum_type:
-            return _number(value, field.enum_type, path)
+            number = _number(value, field.enum_type)
+            return self._moved(value, path, "number of OTLP's", number)
         if field.type != field.TYPE_BYTES:
             return value
         if field.json_name in _IDS:
@@ -91,19 +93,26 @@ class Shape:
         return value
 
     def _id(self, value: Any, size: int, path: str) -> str | None:
-        """An id in base64; None where it becomes an attribute, for which it is kept."""
-        original = (self._originals or {}).get(path)
-        raw = _hex(value)
+        """An id in base64; None where it becomes an attribute."""
+        raw = self._moved(value, path, "hex", _hex(value))
         if raw is None:
-            if original is None:
-                raise Malformed(f"{path} is no hex")
-            text = value if isinstance(value, str) else json.dumps(value)
-            self.moved[original] = text
-            self.say(f"{path} is no hex: see {original}")
             return None
-        if original and len(raw) not in (0, size):
+        if len(raw) not in (0, size) and (original := self._originals.get(path)):
             self.say(f"{path} has not {size} bytes: see {original}")
         return base64.b64encode(raw).decode()
+
+    def _moved(
+        self, value: Any, path: str, due: str, read: _Read | None
+    ) -> _Read | None:
+        """Return *read*, made of *value*; where that is None, *value* is moved."""
+        if read is not None:
+            return read
+        original = self._originals.get(path)
+        if original is None:
+            raise Malformed(f"{path} is no {due}")
+        self.moved[original] = value if isinstance(value, str) else json.dumps(value)
+        self.say(f"{path} is no {due}: see {original}")
+        return None
 
 
 @cache
@@ -114,7 +123,7 @@ def fields_of(kind: _Descriptor) -> dict[str, FieldDescriptor]:
     }
 
 
-def _number(value: Any, kind: _Descriptor, path: str) -> int:
+def _number(value: Any, kind: _Descriptor) -> int | None:
     """A value of an enum, whether the protocol has a name for it or not."""
     if isinstance(value, str):
         named = kind.values_by_name.get(value)
@@ -122,9 +131,7 @@ def _number(value: Any, kind: _Descriptor, path: str) -> int:
     else:
         whole = isinstance(value, int | float) and not isinstance(value, bool)
         number = int(value) if whole and value % 1 == 0 else None
-    if number is None or not -_INT32 <= number < _INT32:
-        raise Malformed(f"{path} is no number of OTLP's")
-    return number
+    return None if number is None or not -_INT32 <= number < _INT32 else number
 
 
 def _whole(text: str) -> int | None:

@@ -22,10 +22,18 @@ from godot_otel_collector.receiver.signals import Signal
 from godot_otel_collector.values import loads
 
 _ORIGINALS = {
-    "logs": {"traceId": "log.original_trace_id", "spanId": "log.original_span_id"},
-    "traces": {"parentSpanId": "span.original_parent_id"},
+    "logs": {
+        "traceId": "log.original_trace_id",
+        "spanId": "log.original_span_id",
+        "severityNumber": "log.original_severity",
+    },
+    "traces": {
+        "parentSpanId": "span.original_parent_id",
+        "kind": "span.original_kind",
+        "status.code": "span.original_status",
+    },
 }
-"""What the collector calls an id that is none: an attribute, and the record stays."""
+"""What the collector calls what does not fit: an attribute, and the record stays."""
 
 
 def parse(data: bytes, signal: Signal) -> Parsed:
